@@ -1,0 +1,13 @@
+export { assert, InvariantViolation, must, unreachable } from "./assert.js";
+export { crc32c } from "./crc32c.js";
+export { ERROR_CODES, isQuorateError, messageOf, QuorateError } from "./errors.js";
+export type { ErrorCode, Outcome, QuorateErrorOptions, Retry } from "./errors.js";
+export { gid, GID_MAX_LENGTH, GID_PATTERN, gidProblem, gidTimeMs, isGid, newGid, uuid7, uuidTimeMs } from "./gid.js";
+export type { Gid } from "./gid.js";
+export { formatNodeId, isNodeId, NAME_PATTERN, nameProblem, NODE_ID_MAX, nodeId } from "./ids.js";
+export type { NodeId } from "./ids.js";
+export { silentLogger } from "./logger.js";
+export type { Logger } from "./logger.js";
+export { Prng } from "./prng.js";
+export { compareZxid, equalZxid, formatZxid, maxZxid, minZxid, parseZxid, zxid, ZXID_ZERO } from "./zxid.js";
+export type { Zxid } from "./zxid.js";
