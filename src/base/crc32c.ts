@@ -42,7 +42,8 @@ export function crc32c(bytes: Uint8Array, start = 0, end = bytes.length, crc = 0
   let i = start;
   // Typed-array reads below are inside bounds by the loop conditions; the casts keep the hot loop free of branches.
   while (i + 8 <= end) {
-    const low = c ^ ((bytes[i] as number) | ((bytes[i + 1] as number) << 8) | ((bytes[i + 2] as number) << 16) | ((bytes[i + 3] as number) << 24));
+    const low =
+      c ^ ((bytes[i] as number) | ((bytes[i + 1] as number) << 8) | ((bytes[i + 2] as number) << 16) | ((bytes[i + 3] as number) << 24));
     c =
       (T7[low & 0xff] as number) ^
       (T6[(low >>> 8) & 0xff] as number) ^

@@ -16,7 +16,8 @@ export const ERROR_CODES = {
   QUORATE_BRANCH_MISMATCH: "Commit named a list of branches other than the sealed one.",
   QUORATE_ALREADY_DECIDED: "The transaction is decided; `outcome` carries the decision in force.",
   QUORATE_ABORTED: "The transaction was aborted; the message carries the reason and the branch.",
-  QUORATE_EXPIRED: "The gid or request id is below the cluster's floor, or outside the commit window: it was never started or is forgotten.",
+  QUORATE_EXPIRED:
+    "The gid or request id is below the cluster's floor, or outside the commit window: it was never started or is forgotten.",
   QUORATE_CLOCK: "The gid lies in the far future of the cluster's clock.",
   QUORATE_CONFLICT: "A compare-and-put found another version.",
   QUORATE_NO_QUORUM: "No leader with a majority could be reached before the deadline; nothing was proposed.",

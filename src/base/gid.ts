@@ -16,7 +16,8 @@ export function gidProblem(value: string, field = "gid"): string | undefined {
   if (GID_PATTERN.test(value)) return undefined;
   if (value.length > GID_MAX_LENGTH) return `${field} is ${value.length} characters long; the limit is ${GID_MAX_LENGTH}`;
   const bad = /[^a-z0-9-]/.exec(value);
-  if (bad !== null) return `${field} has the character ${JSON.stringify(bad[0])} at position ${bad.index}; only a-z, 0-9 and "-" are allowed`;
+  if (bad !== null)
+    return `${field} has the character ${JSON.stringify(bad[0])} at position ${bad.index}; only a-z, 0-9 and "-" are allowed`;
   return `${field} ${JSON.stringify(value)} must be <group>-<32 hex digits of a UUID v7>, for example q-0192f0c1a2b37c4d8e9f0a1b2c3d4e5f; let the client library or Begin make it`;
 }
 

@@ -1,0 +1,15 @@
+export type {
+  Alarm,
+  BranchCall,
+  BranchPhase,
+  BranchReply,
+  ClientSession,
+  Coordinator,
+  CoordinatorOptions,
+  CoordinatorReady,
+  CreateCoordinator,
+  Inquiry,
+  InquiryAnswer,
+  InstanceId,
+} from "./api.js";
+export type { Answer, BranchView, Request, TransactionView } from "./request.js";
