@@ -1,0 +1,69 @@
+/**
+ * The contract between Quorate and a resource that takes part in transactions. docs/participants.md says it in prose; the
+ * conformance suite in test/conformance proves it of an adapter in two lines.
+ *
+ * Every call is idempotent, may be repeated and may arrive late. A vote of yes is durable before it is given, and from then on the
+ * participant never decides alone.
+ */
+import type { Gid } from "../base/index.js";
+
+export type ParticipantVote = "yes" | "read-only" | "no";
+
+export interface BranchRef {
+  readonly gid: Gid;
+  /** The branch's id inside its transaction. */
+  readonly branch: string;
+}
+
+export interface PrepareRequest extends BranchRef {
+  /** The work of an asked branch; empty where the client brought it. */
+  readonly payload: Uint8Array;
+  /** The leader's epoch. A participant that has seen a higher one refuses to prepare (vote no); a decision is never refused for it. */
+  readonly epoch: number;
+}
+
+export interface VoteResult {
+  readonly vote: ParticipantVote;
+  /** For people: why no. Empty otherwise. */
+  readonly detail: string;
+}
+
+/**
+ * `done`: the outcome is durable here; also for a roll back of a branch this participant never saw or already rolled back.
+ * `heuristic`: the branch was settled another way (by hand, or lost): recorded and alarmed, never retried.
+ */
+export type SettleResult =
+  | { readonly kind: "done" }
+  | { readonly kind: "heuristic"; readonly outcome: "committed" | "rolled-back" | "mixed" | "hazard"; readonly detail: string };
+
+export interface ParticipantManifest {
+  /** Runs work sent as payload inside prepare. */
+  readonly asked: boolean;
+  /** Finishes branches that a client prepared itself. */
+  readonly brought: boolean;
+  readonly readOnlyVote: boolean;
+}
+
+export interface Participant {
+  /** The resource's name in the cluster; several instances may serve one name. See NAME_PATTERN. */
+  readonly name: string;
+  /** "kv", "postgres", ... */
+  readonly kind: string;
+  readonly manifest: ParticipantManifest;
+  /**
+   * Called once before the first attach, with the cluster's id: checks that the resource can do what the contract needs.
+   * Throws QuorateError QUORATE_PARTICIPANT_SETUP naming the setting and the value needed.
+   */
+  start(clusterId: string): Promise<void>;
+  /**
+   * Votes. Work or a branch that this participant does not hold is a no, never a read-only and never an empty yes.
+   * A rejection means "could not tell": the coordinator asks again.
+   */
+  prepare(request: PrepareRequest): Promise<VoteResult>;
+  /** Resolves when the commit is durable. A rejection is retried. */
+  commit(ref: BranchRef): Promise<SettleResult>;
+  rollback(ref: BranchRef): Promise<SettleResult>;
+  /** Prepared branches of this cluster whose outcome this participant does not know, including those found after a restart. */
+  listInDoubt(): Promise<readonly BranchRef[]>;
+  close(): Promise<void>;
+}

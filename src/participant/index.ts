@@ -1,0 +1,1 @@
+export type { BranchRef, Participant, ParticipantManifest, ParticipantVote, PrepareRequest, SettleResult, VoteResult } from "./contract.js";

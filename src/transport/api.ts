@@ -1,0 +1,60 @@
+/**
+ * The face of the transport room: nodes' peer network, and the server for clients and participants.
+ */
+import type { NodeId } from "../base/index.js";
+import type { BranchReply, ClientSession, Inquiry, InstanceId, Request, Answer, BranchCall, InquiryAnswer } from "../coordinator/index.js";
+import type { NetPort } from "../replica/ports.js";
+import type { NodeStatus, NodeView } from "../wire/index.js";
+import type { ZabInput } from "../zab/index.js";
+
+export interface SnapshotChunk {
+  readonly entries: readonly { readonly key: string; readonly value: Uint8Array }[];
+}
+
+/** Peer network of one node. Listens at `listenAddress`, dials every other voter on separate connections per lane. */
+export interface PeerNet extends NetPort {
+  /** Fetches a snapshot over a stream of its own, throttled by the sender. Throws when the leader no longer has it. */
+  fetchSnapshot(peer: NodeId, snapshotId: string): AsyncIterable<SnapshotChunk>;
+  close(): Promise<void>;
+}
+
+export interface PeerNetOptions {
+  readonly self: NodeId;
+  readonly clusterId: string;
+  /** `host:port`. */
+  readonly listenAddress: string;
+  readonly peers: readonly { readonly id: NodeId; readonly address: string }[];
+  /** Zab inputs of kind control, link, session-up, session-down, session. Called from the event loop, never inside a NetPort call. */
+  readonly onInput: (input: ZabInput) => void;
+  readonly readSnapshot: (snapshotId: string) => AsyncIterable<SnapshotChunk>;
+  readonly snapshotBytesPerSecond: number;
+}
+
+/** Handlers of the client-facing server. All called from the event loop. */
+export interface ClientServerHandlers {
+  onClientUp(session: ClientSession, client: string): void;
+  onClientDown(session: ClientSession): void;
+  onRequests(session: ClientSession, requests: readonly { readonly request: number; readonly body: Request }[]): void;
+  onInstanceUp(instance: InstanceId, participant: string, participantKind: string): void;
+  onInstanceDown(instance: InstanceId): void;
+  onReplies(instance: InstanceId, replies: readonly BranchReply[]): void;
+  onInquiries(instance: InstanceId, inquiries: readonly Inquiry[]): void;
+  /** A unary call: served here on the leader, forwarded by the server room on a follower. */
+  onUnary(body: Request, deadlineMs: number): Promise<Answer>;
+  onStatus(): Promise<NodeStatus>;
+  /** Planned hand-over. Resolves with the new leader's id, rejects with a QuorateError. */
+  onMoveLeader(to: NodeId | undefined): Promise<NodeId>;
+}
+
+/** Server for clients, participants, unary calls and gRPC health. Sends are batched: one frame per stream and event-loop turn. */
+export interface ClientServer {
+  /** The port really bound. */
+  readonly port: number;
+  answer(session: ClientSession, request: number, answer: Answer): void;
+  call(call: BranchCall): void;
+  inquiryAnswers(instance: InstanceId, answers: readonly InquiryAnswer[]): void;
+  /** Pushes the view to every open stream and remembers it for new ones; also drives gRPC health (SERVING while a leader is established). */
+  setView(view: NodeView): void;
+  /** Stops taking new streams and unary calls, ends streams after `graceMs`. */
+  close(graceMs: number): Promise<void>;
+}
