@@ -4,6 +4,8 @@
  * No port ever calls back from inside a call made to it: completions arrive later, as inputs of the replica.
  */
 import type { NodeId, Zxid } from "../base/index.js";
+import type { Answer, BranchCall, ClientSession, InquiryAnswer, InstanceId } from "../coordinator/index.js";
+import type { NodeView } from "../wire/index.js";
 import type { ControlMessage, PersistRequest, RecoveredLog, SessionId, SessionMessage } from "../zab/index.js";
 
 /** One key of the replicated state in its stored form. `value` undefined removes the key. */
@@ -56,3 +58,46 @@ export interface Recovered {
   /** What was found wrong, in words for `status`; empty when nothing was. */
   readonly findings: readonly string[];
 }
+
+/** Streams of clients and participant instances on this node. */
+export interface SessionPort {
+  answer(session: ClientSession, request: number, answer: Answer): void;
+  call(call: BranchCall): void;
+  inquiryAnswers(instance: InstanceId, answers: readonly InquiryAnswer[]): void;
+  /** This node's view of the cluster changed. */
+  setView(view: NodeView): void;
+}
+
+export interface ClockPort {
+  /** Monotonic milliseconds with fraction; any origin, never jumps. */
+  monotonicMs(): number;
+  /** Milliseconds since 1970; may jump. */
+  wallMs(): number;
+}
+
+export interface ReplicaObserver {
+  /** Facts for logs, metrics and coverage. */
+  event(name: string, fields: Readonly<Record<string, string | number | boolean>>): void;
+  /**
+   * A named point of the protocol is reached. "halt" stops this replica for good: it sends and writes nothing more (the process is
+   * about to die). Used by fault tests only; see docs/testing.md.
+   */
+  failpoint(name: FailpointName): "continue" | "halt";
+}
+
+/** Points of the commit path where a fault test may end the process. */
+export const REPLICA_FAILPOINTS = [
+  "begin-propose",
+  "prepare-send",
+  "decision-propose",
+  "decision-applied",
+  "commit-send-first",
+  "commit-send-second",
+  "client-answer",
+  "done-propose",
+  "forget-propose",
+  "establish",
+  "checkpoint-start",
+  "snapshot-install",
+] as const;
+export type FailpointName = (typeof REPLICA_FAILPOINTS)[number];

@@ -1,0 +1,111 @@
+/**
+ * When the applied state is written down, pinned for a learner, or replaced by a leader's snapshot.
+ *
+ * One of checkpoint and install runs at a time: an install waits for a checkpoint under way, and no checkpoint starts while an install
+ * is wanted, so a checkpoint of the old state can never land on top of the new one.
+ */
+import { compareZxid, type NodeId, type Zxid } from "../base/index.js";
+import type { SessionId } from "../zab/index.js";
+import type { StatePort, StateWrite } from "./ports.js";
+
+interface InstallWanted {
+  readonly session: SessionId;
+  readonly peer: NodeId;
+  readonly at: Zxid;
+  readonly snapshotId: string;
+}
+
+export class Checkpoints {
+  readonly #state: StatePort;
+  readonly #entriesMax: number;
+  readonly #bytesMax: number;
+  #durable: Zxid;
+  #entries = 0;
+  #bytes = 0;
+  #writing = false;
+  #installing: InstallWanted | undefined;
+  #installStarted = false;
+  #next: InstallWanted | undefined;
+  readonly #pins = new Map<string, SessionId>();
+
+  constructor(state: StatePort, entriesMax: number, bytesMax: number, durable: Zxid) {
+    this.#state = state;
+    this.#entriesMax = entriesMax;
+    this.#bytesMax = bytesMax;
+    this.#durable = durable;
+  }
+
+  /** The last durable checkpoint. */
+  get durable(): Zxid {
+    return this.#durable;
+  }
+
+  applied(bytes: number): void {
+    this.#entries += 1;
+    this.#bytes += bytes;
+  }
+
+  due(applied: Zxid): boolean {
+    if (this.#writing || this.#installing !== undefined) return false;
+    if (compareZxid(applied, this.#durable) <= 0) return false;
+    return this.#entries >= this.#entriesMax || this.#bytes >= this.#bytesMax;
+  }
+
+  start(at: Zxid, writes: Iterable<StateWrite>): void {
+    this.#writing = true;
+    this.#entries = 0;
+    this.#bytes = 0;
+    this.#state.checkpoint(at, writes);
+  }
+
+  finished(at: Zxid): void {
+    this.#writing = false;
+    this.#durable = at;
+    this.#startInstall();
+  }
+
+  /** Pins the last durable checkpoint for the learner behind this session. */
+  pin(session: SessionId): { readonly snapshotId: string; readonly at: Zxid } {
+    const pin = this.#state.pinSnapshot();
+    this.#pins.set(pin.snapshotId, session);
+    return pin;
+  }
+
+  release(snapshotId: string): void {
+    if (this.#pins.delete(snapshotId)) this.#state.releaseSnapshot(snapshotId);
+  }
+
+  sessionEnded(session: SessionId): void {
+    for (const [snapshotId, owner] of this.#pins) if (owner === session) this.release(snapshotId);
+  }
+
+  /** A newer wish replaces one that has not started: its session is gone. */
+  install(want: InstallWanted): void {
+    if (this.#installStarted) {
+      this.#next = want;
+      return;
+    }
+    this.#installing = want;
+    this.#startInstall();
+  }
+
+  /** `at` undefined: the install failed and the old state stands. */
+  installed(at: Zxid | undefined): void {
+    if (at !== undefined) {
+      this.#durable = at;
+      this.#entries = 0;
+      this.#bytes = 0;
+    }
+    this.#installStarted = false;
+    this.#installing = this.#next;
+    this.#next = undefined;
+    this.#startInstall();
+  }
+
+  #startInstall(): void {
+    const want = this.#installing;
+    if (want === undefined || this.#writing || this.#installStarted) return;
+    this.#installStarted = true;
+    this.#state.install(want.session, want.peer, want.at, want.snapshotId);
+  }
+}

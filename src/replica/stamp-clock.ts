@@ -1,0 +1,71 @@
+/**
+ * The cluster's clock: the stamp a leader puts on each record.
+ *
+ * Rule (docs/protocol.md, "Time"): stamps never go back along the log, and exceed the last one by at most the monotonic time passed
+ * plus a skew; a wall clock that jumps changes nothing. A process that has seen a stamp go by trusts its own monotonic clock from
+ * there on; only one that has just started takes the wall clock's word, because nothing else tells how long everybody was down.
+ */
+
+export interface ClockReading {
+  /** Monotonic milliseconds; any origin. */
+  readonly monotonicMs: number;
+  /** Milliseconds since 1970; may jump. */
+  readonly wallMs: number;
+}
+
+export class StampClock {
+  readonly #read: () => ClockReading;
+  readonly #skewMs: number;
+  /** The newest stamp seen anywhere: restored, applied or given out. */
+  #lastStampMs: number;
+  /** What the clock showed when a stamp was last observed while running. */
+  #anchor: { readonly stampMs: number; readonly monotonicMs: number } | undefined;
+  /** Set while leading: stamps then follow the monotonic clock alone. */
+  #leading: { readonly stampMs: number; readonly monotonicMs: number } | undefined;
+
+  constructor(read: () => ClockReading, skewMs: number, lastStampMs: number) {
+    this.#read = read;
+    this.#skewMs = skewMs;
+    this.#lastStampMs = lastStampMs;
+  }
+
+  /** The stamp a record made now would carry: whole milliseconds, monotone. */
+  now(): number {
+    const { monotonicMs, wallMs } = this.#read();
+    return Math.max(this.#lastStampMs, Math.floor(this.#estimate(monotonicMs, wallMs)));
+  }
+
+  /** A record with this stamp was applied. */
+  observe(stampMs: number): void {
+    if (stampMs < this.#lastStampMs) return;
+    this.#lastStampMs = stampMs;
+    if (this.#leading === undefined) this.#anchor = { stampMs, monotonicMs: this.#read().monotonicMs };
+  }
+
+  /** This node was established as leader: from here its monotonic clock alone moves the stamp. */
+  lead(): void {
+    const { monotonicMs, wallMs } = this.#read();
+    const stampMs = Math.max(this.#lastStampMs, this.#estimate(monotonicMs, wallMs));
+    this.#leading = { stampMs, monotonicMs };
+  }
+
+  resign(): void {
+    if (this.#leading === undefined) return;
+    const { monotonicMs } = this.#read();
+    this.#anchor = { stampMs: this.#leading.stampMs + (monotonicMs - this.#leading.monotonicMs), monotonicMs };
+    this.#leading = undefined;
+  }
+
+  /** How far the wall clock is from the stamp clock, ms; beyond the skew an operator should look. */
+  wallOffsetMs(): number {
+    const { monotonicMs, wallMs } = this.#read();
+    return wallMs - this.#estimate(monotonicMs, wallMs);
+  }
+
+  #estimate(monotonicMs: number, wallMs: number): number {
+    if (this.#leading !== undefined) return this.#leading.stampMs + (monotonicMs - this.#leading.monotonicMs);
+    if (this.#anchor === undefined) return wallMs;
+    const passed = this.#anchor.stampMs + (monotonicMs - this.#anchor.monotonicMs);
+    return Math.min(passed + this.#skewMs, Math.max(passed, wallMs));
+  }
+}
