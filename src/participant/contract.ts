@@ -28,6 +28,12 @@ export interface VoteResult {
   readonly detail: string;
 }
 
+/** Which branches an in-doubt scan is after. */
+export interface InDoubtFilter {
+  /** Only branches prepared at least this long ago, so that a scan does not ask about one that is being committed right now. */
+  readonly olderThanMs?: number;
+}
+
 /**
  * `done`: the outcome is durable here; also for a roll back of a branch this participant never saw or already rolled back.
  * `heuristic`: the branch was settled another way (by hand, or lost): recorded and alarmed, never retried.
@@ -63,7 +69,40 @@ export interface Participant {
   /** Resolves when the commit is durable. A rejection is retried. */
   commit(ref: BranchRef): Promise<SettleResult>;
   rollback(ref: BranchRef): Promise<SettleResult>;
-  /** Prepared branches of this cluster whose outcome this participant does not know, including those found after a restart. */
-  listInDoubt(): Promise<readonly BranchRef[]>;
+  /**
+   * Prepared branches of this cluster whose outcome this participant does not know, including those found after a restart.
+   * All of them without a filter, which is what an attach sends.
+   */
+  listInDoubt(filter?: InDoubtFilter): Promise<readonly BranchRef[]>;
+  /**
+   * How often, ms, whoever serves this participant scans `listInDoubt({ olderThanMs: scanIntervalMs })` while it is attached, to
+   * find branches that a vanished client left behind. 0 or absent: only at attach.
+   */
+  readonly scanIntervalMs?: number;
+  /**
+   * The cluster has forgotten every gid whose own time is below `floorMs`. Stores that floor durably first, refuses new work below it
+   * from then on, and only then drops outcome rows below it; decisions for branches still held are obeyed. Never goes back.
+   * Absent: the participant keeps its rows for ever.
+   */
+  forgetBelow?(floorMs: number): Promise<void>;
   close(): Promise<void>;
+}
+
+/** One branch whose work the client runs itself, on a connection of its own. */
+export interface BroughtBranch<Handle = unknown> {
+  /** What the user's function works with, for example a database session inside the branch's transaction. */
+  readonly handle: Handle;
+  /**
+   * Ends the work and votes; the handle is dead afterwards. "yes" is durable before it is returned. A rejection means "could not
+   * tell": the branch may be prepared, and only an abort of the transaction settles it.
+   */
+  prepare(): Promise<VoteResult>;
+  /** Gives the branch up, prepared or not. Only for a client that never sent Commit for this gid and never will. Idempotent. */
+  rollback(): Promise<void>;
+}
+
+/** A participant that clients can bring branches to. `Handle` is what the user's function gets. */
+export interface BroughtParticipant<Handle = unknown> extends Participant {
+  /** Starts a branch. The transaction must be open at the cluster before its `prepare` is called. */
+  begin(ref: BranchRef): Promise<BroughtBranch<Handle>>;
 }

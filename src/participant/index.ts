@@ -1,1 +1,12 @@
-export type { BranchRef, Participant, ParticipantManifest, ParticipantVote, PrepareRequest, SettleResult, VoteResult } from "./contract.js";
+export type {
+  BranchRef,
+  BroughtBranch,
+  BroughtParticipant,
+  InDoubtFilter,
+  Participant,
+  ParticipantManifest,
+  ParticipantVote,
+  PrepareRequest,
+  SettleResult,
+  VoteResult,
+} from "./contract.js";
