@@ -1,0 +1,10 @@
+export { configDocument, defaultSettings, drawTunables, formatAmount, isTunable } from "./describe.js";
+export { formatOrigin, loadConfig } from "./load.js";
+export type { ConfigSources, LoadedConfig, Origin } from "./load.js";
+export { bootstrapConfiguration, formatMembers, memberOf, parseMembers, splitAddress } from "./members.js";
+export { closestKey, editDistance, environmentName, flagName } from "./names.js";
+export { coordinatorOptions, nodeIdentity, replicaOptions, zabOptions } from "./options.js";
+export type { NodeIdentity } from "./options.js";
+export type { BooleanRow, ChoiceRow, IntegerRow, Room, Row, TextRow, Unit } from "./row.js";
+export { isSettingKey, rowOf, SETTING_KEYS, SETTINGS } from "./table.js";
+export type { SettingKey, Settings, TunableKey, Tunables } from "./table.js";
