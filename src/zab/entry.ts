@@ -14,7 +14,7 @@ export interface Entry {
  * Why a node's durable state cannot be trusted to be complete. `log`: entries it may have acknowledged are gone, its epochs are
  * known. `identity`: its epochs are unknown too (a new folder in an old cluster, or an unreadable epochs record).
  * Such a node neither votes nor is counted until it has rebuilt from a leader that was established without it; for `identity`
- * that leader's epoch must also be above the first one the node saw after its return.
+ * every other voter must also have confirmed that leader after the node's return (the argument: damage.ts).
  */
 export type Damage = "log" | "identity";
 

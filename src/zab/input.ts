@@ -7,7 +7,10 @@ import type { NodeId, Zxid } from "../base/index.js";
 import type { Entry, PersistRequest } from "./entry.js";
 import type { ControlMessage, SessionMessage } from "./message.js";
 
-/** A FIFO connection between a follower and a leader. Unique within one process, never reused. */
+/**
+ * A FIFO connection between a follower and a leader. Unique within one process, never reused: the core numbers the sessions it
+ * dials with odd numbers, the host numbers accepted ones with even numbers.
+ */
 export type SessionId = number;
 
 export type ZabInput =
