@@ -19,6 +19,14 @@ export interface TxnLimits {
   readonly commitWindowMs: number;
   /** A gid this far ahead of the stamp is refused. */
   readonly futureMsMax: number;
+  /** Names that may ever attach. */
+  readonly participantsMax: number;
+  /** Request clients remembered at once; the floor drops idle ones. */
+  readonly clientsMax: number;
+  /** Answers remembered for one client: the most requests it may have unacknowledged. */
+  readonly clientAnswersMax: number;
+  /** Characters of a heuristic's `by` and `note`. */
+  readonly noteCharsMax: number;
 }
 
 export type RefusalReason =

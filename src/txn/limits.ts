@@ -1,0 +1,27 @@
+/**
+ * The constants of the state machine.
+ *
+ * They are code, not configuration: two replicas with different limits would apply the same record differently. A change of any
+ * value goes behind a feature level.
+ */
+import type { TxnLimits } from "./api.js";
+
+export const TXN_LIMITS: TxnLimits = Object.freeze({
+  payloadBytesMax: 64 * 1024,
+  transactionBytesMax: 1024 * 1024,
+  branchesMax: 64,
+  registerNameMax: 128,
+  registerValueBytesMax: 64 * 1024,
+  registersMax: 1_000_000,
+  timeoutMsMin: 100,
+  timeoutMsMax: 3_600_000,
+  commitWindowMs: 5_000,
+  futureMsMax: 60_000,
+  participantsMax: 10_000,
+  clientsMax: 1_000_000,
+  clientAnswersMax: 65_536,
+  noteCharsMax: 1_024,
+});
+
+/** What apply does is numbered: replicas of one cluster agree on the level before any behaviour behind a higher one is used. */
+export const FEATURE_LEVEL = 1;

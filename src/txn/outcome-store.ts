@@ -1,0 +1,356 @@
+/**
+ * Finished outcomes, packed.
+ *
+ * They are the bulk of the state: every gid keeps one until FORGET, so a node holds an hour of them. As objects one costs about
+ * 400 bytes and is marked by every collection; here it is a row of twelve 32-bit words outside the heap plus a hash slot, about
+ * 56 bytes (test/bench/txn-apply.mjs measures it). Growth is in small steps: a page of rows, or one of 256 hash segments, so that
+ * no insertion stalls the loop.
+ *
+ * Rows are also chained by the gid's own time in buckets of 1024 ms, oldest first, which is the order FORGET needs.
+ */
+import type { Gid } from "../base/index.js";
+import { ShapeTable } from "./shape-table.js";
+import type { FinishedOutcome } from "./transaction.js";
+
+// A row: uuid (4 words), zxid epoch, zxid counter low and high, stamp low and high, shape, next and previous row of the bucket.
+const ROW_WORDS = 12;
+const W_EPOCH = 4;
+const W_COUNTER_LOW = 5;
+const W_COUNTER_HIGH = 6;
+const W_STAMP_LOW = 7;
+const W_STAMP_HIGH = 8;
+const W_SHAPE = 9;
+const W_NEXT = 10;
+const W_PREVIOUS = 11;
+const PAGE_BITS = 12;
+const PAGE_ROWS = 1 << PAGE_BITS;
+const SEGMENTS = 256;
+const SEGMENT_SLOTS_MIN = 16;
+const TWO_32 = 0x1_0000_0000;
+const UUID_DIGITS = 32;
+const BUCKET_MS = 1024;
+
+/** The uuid of the gid looked at last, as four words. Module scratch: every use is inside one synchronous call. */
+const uuid = new Uint32Array(4);
+
+/** Fills `uuid` from the last 32 characters of a gid; false when they are not hex digits. */
+function parseUuid(gid: string): boolean {
+  let at = gid.length - UUID_DIGITS;
+  if (at < 0) return false;
+  let seen = 0;
+  for (let word = 0; word < 4; word++) {
+    let value = 0;
+    for (let i = 0; i < 8; i++) {
+      const code = gid.charCodeAt(at++);
+      const digit = code < 58 ? code - 48 : code - 87;
+      seen |= digit | (code > 58 && code < 97 ? -1 : 0);
+      value = (value << 4) | (digit & 15);
+    }
+    uuid[word] = value;
+  }
+  return (seen & ~15) === 0;
+}
+
+function hashUuid(a: number, b: number, c: number, d: number): number {
+  let h = Math.imul(a ^ Math.imul(b, 0x85ebca6b), 0x9e3779b1) ^ Math.imul(c ^ (d >>> 15), 0xc2b2ae35);
+  h = Math.imul(h ^ (h >>> 16) ^ d, 0x27d4eb2f);
+  h = Math.imul(h ^ (h >>> 15), 0x165667b1);
+  return (h ^ (h >>> 13)) >>> 0;
+}
+
+const HEX8 = (value: number): string => value.toString(16).padStart(8, "0");
+
+export class OutcomeStore {
+  #pages: Uint32Array[] = [];
+  #rows = 0;
+  /** Head of the chain of removed rows, as row + 1; 0 when there is none. */
+  #free = 0;
+  #size = 0;
+  #segments: Uint32Array[] = [];
+  #segmentSizes = new Uint32Array(SEGMENTS);
+  #shapes = new ShapeTable();
+  /** First row (+ 1) of each bucket. */
+  #buckets = new Map<number, number>();
+  /** Keys of `#buckets`, ascending; those before `#oldest` are gone. */
+  #order: number[] = [];
+  #oldest = 0;
+  #lastGroup = "";
+
+  constructor() {
+    this.clear();
+  }
+
+  get size(): number {
+    return this.#size;
+  }
+
+  clear(): void {
+    this.#pages = [];
+    this.#rows = 0;
+    this.#free = 0;
+    this.#size = 0;
+    this.#segments = Array.from({ length: SEGMENTS }, () => new Uint32Array(SEGMENT_SLOTS_MIN));
+    this.#segmentSizes = new Uint32Array(SEGMENTS);
+    this.#shapes = new ShapeTable();
+    this.#buckets = new Map();
+    this.#order = [];
+    this.#oldest = 0;
+  }
+
+  get(gid: Gid): FinishedOutcome | undefined {
+    const row = this.#find(gid);
+    return row < 0 ? undefined : this.#materialize(row, gid);
+  }
+
+  has(gid: Gid): boolean {
+    return this.#find(gid) >= 0;
+  }
+
+  /** Adds an outcome, or replaces the one of this gid. The gid is well formed. */
+  set(outcome: FinishedOutcome): void {
+    const found = this.#find(outcome.gid);
+    const group = this.#groupOf(outcome.gid);
+    const shape = this.#shapes.intern(group, outcome);
+    const row = found >= 0 ? found : this.#newRow();
+    const page = this.#page(row);
+    const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
+    if (found >= 0) this.#shapes.release(page[at + W_SHAPE] as number);
+    page[at + W_EPOCH] = outcome.zxid.epoch;
+    page[at + W_COUNTER_LOW] = outcome.zxid.counter;
+    page[at + W_COUNTER_HIGH] = Math.floor(outcome.zxid.counter / TWO_32);
+    page[at + W_STAMP_LOW] = outcome.stampMs;
+    page[at + W_STAMP_HIGH] = Math.floor(outcome.stampMs / TWO_32);
+    page[at + W_SHAPE] = shape;
+    if (found >= 0) return;
+    page.set(uuid, at);
+    this.#size++;
+    this.#link(row, page, at);
+    this.#index(row);
+  }
+
+  remove(gid: Gid): boolean {
+    const row = this.#find(gid);
+    if (row < 0) return false;
+    const page = this.#page(row);
+    const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
+    this.#unindex(row);
+    this.#unlink(page, at);
+    this.#shapes.release(page[at + W_SHAPE] as number);
+    page[at + W_NEXT] = this.#free;
+    this.#free = row + 1;
+    this.#size--;
+    return true;
+  }
+
+  /** Gids whose own time is below `timeMs`, oldest bucket first, at most `limit`. */
+  olderThan(timeMs: number, limit: number): Gid[] {
+    const out: Gid[] = [];
+    for (let i = this.#oldest; i < this.#order.length && out.length < limit; i++) {
+      const bucket = this.#order[i] as number;
+      if (bucket * BUCKET_MS >= timeMs) break;
+      for (let next = this.#buckets.get(bucket) ?? 0; next !== 0 && out.length < limit; next = this.#word(next - 1, W_NEXT)) {
+        if (this.#timeMs(next - 1) < timeMs) out.push(this.#gid(next - 1));
+      }
+    }
+    return out;
+  }
+
+  /** Newest gid time first, at most `limit`. The same on every replica. */
+  newest(limit: number): FinishedOutcome[] {
+    const out: FinishedOutcome[] = [];
+    for (let i = this.#order.length - 1; i >= this.#oldest && out.length < limit; i--) {
+      const bucket: Gid[] = [];
+      for (let next = this.#buckets.get(this.#order[i] as number) ?? 0; next !== 0; next = this.#word(next - 1, W_NEXT)) {
+        bucket.push(this.#gid(next - 1));
+      }
+      bucket.sort((a, b) => (uuidOf(a) < uuidOf(b) ? 1 : uuidOf(a) > uuidOf(b) ? -1 : a < b ? 1 : -1));
+      for (const gid of bucket) {
+        const outcome = out.length < limit ? this.get(gid) : undefined;
+        if (outcome !== undefined) out.push(outcome);
+      }
+    }
+    return out;
+  }
+
+  #page(row: number): Uint32Array {
+    return this.#pages[row >>> PAGE_BITS] as Uint32Array;
+  }
+
+  #word(row: number, word: number): number {
+    return this.#page(row)[(row & (PAGE_ROWS - 1)) * ROW_WORDS + word] as number;
+  }
+
+  #timeMs(row: number): number {
+    return this.#word(row, 0) * 0x1_0000 + (this.#word(row, 1) >>> 16);
+  }
+
+  #gid(row: number): Gid {
+    const page = this.#page(row);
+    const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
+    const group = this.#shapes.get(page[at + W_SHAPE] as number).group;
+    return `${group}-${HEX8(page[at] as number)}${HEX8(page[at + 1] as number)}${HEX8(page[at + 2] as number)}${HEX8(page[at + 3] as number)}` as Gid;
+  }
+
+  #groupOf(gid: Gid): string {
+    const length = gid.length - UUID_DIGITS - 1;
+    if (length !== this.#lastGroup.length || !gid.startsWith(this.#lastGroup)) this.#lastGroup = gid.slice(0, length);
+    return this.#lastGroup;
+  }
+
+  #materialize(row: number, gid: Gid): FinishedOutcome {
+    const page = this.#page(row);
+    const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
+    const shape = this.#shapes.get(page[at + W_SHAPE] as number);
+    const counter = (page[at + W_COUNTER_HIGH] as number) * TWO_32 + (page[at + W_COUNTER_LOW] as number);
+    return {
+      gid,
+      decision: shape.decision,
+      reason: shape.reason,
+      zxid: { epoch: page[at + W_EPOCH] as number, counter },
+      stampMs: (page[at + W_STAMP_HIGH] as number) * TWO_32 + (page[at + W_STAMP_LOW] as number),
+      branches: shape.branches,
+    };
+  }
+
+  #newRow(): number {
+    if (this.#free !== 0) {
+      const row = this.#free - 1;
+      this.#free = this.#word(row, W_NEXT);
+      return row;
+    }
+    if (this.#rows >>> PAGE_BITS === this.#pages.length) this.#pages.push(new Uint32Array(PAGE_ROWS * ROW_WORDS));
+    return this.#rows++;
+  }
+
+  // Hash: open addressing with linear probing in each segment; a slot holds row + 1, 0 is empty.
+
+  #hashOf(row: number): number {
+    const page = this.#page(row);
+    const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
+    return hashUuid(page[at] as number, page[at + 1] as number, page[at + 2] as number, page[at + 3] as number);
+  }
+
+  /** The row of a gid, or -1. Leaves the gid's uuid in the scratch. */
+  #find(gid: Gid): number {
+    if (!parseUuid(gid)) return -1;
+    const a = uuid[0] as number;
+    const b = uuid[1] as number;
+    const c = uuid[2] as number;
+    const d = uuid[3] as number;
+    const hash = hashUuid(a, b, c, d);
+    const slots = this.#segments[hash & (SEGMENTS - 1)] as Uint32Array;
+    const mask = slots.length - 1;
+    for (let i = (hash >>> 8) & mask; ; i = (i + 1) & mask) {
+      const slot = slots[i] as number;
+      if (slot === 0) return -1;
+      const row = slot - 1;
+      const page = this.#page(row);
+      const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
+      if (page[at + 3] !== d || page[at + 2] !== c || page[at + 1] !== b || page[at] !== a) continue;
+      const group = this.#shapes.get(page[at + W_SHAPE] as number).group;
+      if (gid.length === group.length + UUID_DIGITS + 1 && gid.startsWith(group) && gid.charCodeAt(group.length) === 45) return row;
+    }
+  }
+
+  #index(row: number): void {
+    const hash = this.#hashOf(row);
+    const segment = hash & (SEGMENTS - 1);
+    const size = (this.#segmentSizes[segment] as number) + 1;
+    this.#segmentSizes[segment] = size;
+    let slots = this.#segments[segment] as Uint32Array;
+    if (size * 4 > slots.length * 3) {
+      const grown = new Uint32Array(slots.length * 2);
+      for (const slot of slots) if (slot !== 0) place(grown, this.#hashOf(slot - 1), slot);
+      this.#segments[segment] = grown;
+      slots = grown;
+    }
+    place(slots, hash, row + 1);
+  }
+
+  /** Removes a row's slot and moves the rest of its run up, so that no run is broken by a gap. */
+  #unindex(row: number): void {
+    const hash = this.#hashOf(row);
+    const segment = hash & (SEGMENTS - 1);
+    const slots = this.#segments[segment] as Uint32Array;
+    const mask = slots.length - 1;
+    let hole = (hash >>> 8) & mask;
+    while (slots[hole] !== row + 1) hole = (hole + 1) & mask;
+    for (let i = (hole + 1) & mask; slots[i] !== 0; i = (i + 1) & mask) {
+      const home = (this.#hashOf((slots[i] as number) - 1) >>> 8) & mask;
+      if (((i - home) & mask) >= ((i - hole) & mask)) {
+        slots[hole] = slots[i] as number;
+        hole = i;
+      }
+    }
+    slots[hole] = 0;
+    this.#segmentSizes[segment] = (this.#segmentSizes[segment] as number) - 1;
+  }
+
+  // Time buckets.
+
+  #link(row: number, page: Uint32Array, at: number): void {
+    const bucket = Math.floor(this.#timeMs(row) / BUCKET_MS);
+    const head = this.#buckets.get(bucket);
+    if (head === undefined) this.#addBucket(bucket);
+    page[at + W_NEXT] = head ?? 0;
+    page[at + W_PREVIOUS] = 0;
+    if (head !== undefined) this.#page(head - 1)[((head - 1) & (PAGE_ROWS - 1)) * ROW_WORDS + W_PREVIOUS] = row + 1;
+    this.#buckets.set(bucket, row + 1);
+  }
+
+  #unlink(page: Uint32Array, at: number): void {
+    const next = page[at + W_NEXT] as number;
+    const previous = page[at + W_PREVIOUS] as number;
+    if (next !== 0) this.#page(next - 1)[((next - 1) & (PAGE_ROWS - 1)) * ROW_WORDS + W_PREVIOUS] = previous;
+    if (previous !== 0) {
+      this.#page(previous - 1)[((previous - 1) & (PAGE_ROWS - 1)) * ROW_WORDS + W_NEXT] = next;
+      return;
+    }
+    const bucket = Math.floor(((page[at] as number) * 0x1_0000 + ((page[at + 1] as number) >>> 16)) / BUCKET_MS);
+    if (next !== 0) this.#buckets.set(bucket, next);
+    else this.#removeBucket(bucket);
+  }
+
+  #addBucket(bucket: number): void {
+    const order = this.#order;
+    if (order.length === this.#oldest || (order[order.length - 1] as number) < bucket) order.push(bucket);
+    else order.splice(this.#position(bucket), 0, bucket);
+  }
+
+  #removeBucket(bucket: number): void {
+    this.#buckets.delete(bucket);
+    const at = this.#position(bucket);
+    if (at !== this.#oldest) {
+      this.#order.splice(at, 1);
+      return;
+    }
+    this.#oldest++;
+    if (this.#oldest > 1024 && this.#oldest * 2 > this.#order.length) {
+      this.#order = this.#order.slice(this.#oldest);
+      this.#oldest = 0;
+    }
+  }
+
+  /** Where a bucket is, or belongs, in the order. */
+  #position(bucket: number): number {
+    let low = this.#oldest;
+    let high = this.#order.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      if ((this.#order[middle] as number) < bucket) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+function place(slots: Uint32Array, hash: number, slot: number): void {
+  const mask = slots.length - 1;
+  let i = (hash >>> 8) & mask;
+  while (slots[i] !== 0) i = (i + 1) & mask;
+  slots[i] = slot;
+}
+
+function uuidOf(gid: Gid): string {
+  return gid.slice(-UUID_DIGITS);
+}

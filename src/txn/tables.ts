@@ -1,0 +1,191 @@
+/**
+ * The tables of the replicated state and the note of what changed since the last checkpoint.
+ *
+ * Decides how the state is kept, not what a record does to it. Values of transactions, registers and participants are immutable;
+ * outcomes are packed (outcome-store.ts) and clients mutable inside (client-memory.ts).
+ */
+import { assert, compareZxid, gidTimeMs, unreachable } from "../base/index.js";
+import type { Gid, Zxid } from "../base/index.js";
+import type { KnownParticipant, Lookup, Register, StateChange, StateMeta, TxnLimits } from "./api.js";
+import { ClientMemories } from "./client-memory.js";
+import { FEATURE_LEVEL } from "./limits.js";
+import { OutcomeStore } from "./outcome-store.js";
+import type { FinishedOutcome, Transaction } from "./transaction.js";
+
+const EXPIRED: Lookup = Object.freeze({ kind: "expired" });
+const NONE: Lookup = Object.freeze({ kind: "none" });
+
+export class Tables {
+  readonly limits: TxnLimits;
+  readonly transactions = new Map<Gid, Transaction>();
+  readonly outcomes = new OutcomeStore();
+  readonly registers = new Map<string, Register>();
+  readonly participants = new Map<string, KnownParticipant>();
+  readonly clients = new ClientMemories();
+  floorMs = 0;
+  stampMs = 0;
+  digest = 0;
+  featureLevel = FEATURE_LEVEL;
+  open = 0;
+  sealed = 0;
+  /** Aborted and still owed acknowledgements: FORGET may take them, so they are found without a walk over all transactions. */
+  readonly abortedUnfinished = new Set<Gid>();
+
+  #dirtyTransactions = new Map<Gid, Transaction | undefined>();
+  #dirtyOutcomes = new Map<Gid, StateChange>();
+  #dirtyRegisters = new Map<string, Register | undefined>();
+  #dirtyParticipants = new Map<string, KnownParticipant>();
+  #dirtyClients = new Set<string>();
+  /** The last zxid applied before the last takeChanges: a transaction opened after it is in no checkpoint yet. */
+  #takenAt: Zxid | undefined = undefined;
+  #applied: Zxid | undefined = undefined;
+
+  constructor(limits: TxnLimits) {
+    this.limits = limits;
+  }
+
+  /** Every apply passes here first: the log is applied in order and each entry once. */
+  advance(zxid: Zxid): void {
+    const applied = this.#applied;
+    assert(
+      applied === undefined || compareZxid(zxid, applied) > 0,
+      () =>
+        `apply of ${zxid.epoch}:${zxid.counter} after ${applied?.epoch ?? 0}:${applied?.counter ?? 0}: entries are applied once and in order`,
+    );
+    this.#takenAt ??= { epoch: zxid.epoch, counter: zxid.counter - 1 };
+    this.#applied = zxid;
+  }
+
+  /** Record first, then the floor. */
+  lookup(gid: Gid): Lookup {
+    const transaction = this.transactions.get(gid);
+    if (transaction !== undefined) return { kind: "transaction", transaction };
+    const outcome = this.outcomes.get(gid);
+    if (outcome !== undefined) return { kind: "outcome", outcome };
+    return gidTimeMs(gid) < this.floorMs ? EXPIRED : NONE;
+  }
+
+  /** Stores a new or changed transaction; `before` is what it replaces. */
+  putTransaction(next: Transaction, before: Transaction | undefined): void {
+    if (before !== undefined) this.#uncount(before);
+    if (next.state === "open") this.open++;
+    else if (next.state === "sealed") this.sealed++;
+    else if (next.decision?.decision === "abort") this.abortedUnfinished.add(next.gid);
+    this.transactions.set(next.gid, next);
+    this.#dirtyTransactions.set(next.gid, next);
+  }
+
+  removeTransaction(before: Transaction): void {
+    this.#uncount(before);
+    this.transactions.delete(before.gid);
+    const taken = this.#takenAt;
+    if (taken !== undefined && compareZxid(before.openedZxid, taken) > 0) this.#dirtyTransactions.delete(before.gid);
+    else this.#dirtyTransactions.set(before.gid, undefined);
+  }
+
+  putOutcome(outcome: FinishedOutcome): void {
+    this.outcomes.set(outcome);
+    this.#dirtyOutcomes.set(outcome.gid, { kind: "outcome", key: outcome.gid, value: outcome });
+  }
+
+  removeOutcome(gid: Gid): void {
+    this.outcomes.remove(gid);
+    this.#dirtyOutcomes.set(gid, { kind: "outcome", key: gid, value: undefined });
+  }
+
+  putRegister(register: Register): void {
+    this.registers.set(register.name, register);
+    this.#dirtyRegisters.set(register.name, register);
+  }
+
+  putParticipant(participant: KnownParticipant): void {
+    this.participants.set(participant.name, participant);
+    this.#dirtyParticipants.set(participant.name, participant);
+  }
+
+  clientChanged(client: string): void {
+    this.#dirtyClients.add(client);
+  }
+
+  meta(): StateMeta {
+    return { floorMs: this.floorMs, stampMs: this.stampMs, digest: this.digest, featureLevel: this.featureLevel };
+  }
+
+  takeChanges(): StateChange[] {
+    const changes: StateChange[] = [];
+    for (const [key, value] of this.#dirtyTransactions) changes.push({ kind: "transaction", key, value });
+    for (const change of this.#dirtyOutcomes.values()) changes.push(change);
+    for (const [key, value] of this.#dirtyRegisters) changes.push({ kind: "register", key, value });
+    for (const [key, value] of this.#dirtyParticipants) changes.push({ kind: "participant", key, value });
+    for (const key of this.#dirtyClients) changes.push({ kind: "client", key, value: this.clients.get(key)?.toMemory() });
+    changes.push({ kind: "meta", key: "meta", value: this.meta() });
+    this.#clean();
+    this.#takenAt = this.#applied;
+    return changes;
+  }
+
+  restore(changes: Iterable<StateChange>): void {
+    this.transactions.clear();
+    this.outcomes.clear();
+    this.registers.clear();
+    this.participants.clear();
+    this.clients.clear();
+    this.abortedUnfinished.clear();
+    this.floorMs = this.stampMs = this.digest = this.open = this.sealed = 0;
+    this.featureLevel = FEATURE_LEVEL;
+    const memories = [];
+    for (const change of changes) {
+      switch (change.kind) {
+        case "transaction":
+          if (change.value !== undefined) this.putTransaction(change.value, undefined);
+          break;
+        case "outcome":
+          if (change.value !== undefined) this.outcomes.set(change.value);
+          break;
+        case "register":
+          if (change.value !== undefined) this.registers.set(change.key, change.value);
+          break;
+        case "participant":
+          if (change.value !== undefined) this.participants.set(change.key, change.value);
+          break;
+        case "client":
+          if (change.value !== undefined) memories.push(change.value);
+          break;
+        case "meta":
+          this.#restoreMeta(change.value);
+          break;
+        default:
+          unreachable(change);
+      }
+    }
+    this.clients.restore(memories);
+    this.#clean();
+    this.#takenAt = undefined;
+    this.#applied = undefined;
+  }
+
+  #restoreMeta(meta: StateMeta): void {
+    assert(
+      meta.featureLevel <= FEATURE_LEVEL,
+      () => `the state was written at feature level ${meta.featureLevel}; this version knows ${FEATURE_LEVEL}: start the newer version`,
+    );
+    this.floorMs = meta.floorMs;
+    this.stampMs = meta.stampMs;
+    this.digest = meta.digest;
+    this.featureLevel = meta.featureLevel;
+  }
+
+  #uncount(before: Transaction): void {
+    if (before.state === "open") this.open--;
+    else if (before.state === "sealed") this.sealed--;
+    else if (before.decision?.decision === "abort") this.abortedUnfinished.delete(before.gid);
+  }
+
+  #clean(): void {
+    this.#dirtyTransactions = new Map();
+    this.#dirtyOutcomes = new Map();
+    this.#dirtyRegisters = new Map();
+    this.#dirtyParticipants = new Map();
+    this.#dirtyClients = new Set();
+  }
+}
