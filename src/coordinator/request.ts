@@ -59,6 +59,8 @@ export interface BranchView {
   readonly attempts: number;
   readonly lastError: string | undefined;
   readonly heuristic: string | undefined;
+  /** The recorded work, in the answer to `outcome` while the transaction is open: what a Commit must repeat. Absent otherwise. */
+  readonly payload?: Uint8Array | undefined;
 }
 
 export interface TransactionView {
