@@ -50,6 +50,7 @@ export interface QuorateErrorOptions {
   readonly outcome?: Outcome | undefined;
   readonly retry?: Retry | undefined;
   readonly gid?: string | undefined;
+  readonly reason?: string | undefined;
   readonly cause?: unknown;
 }
 
@@ -60,6 +61,8 @@ export class QuorateError extends Error {
   readonly outcome: Outcome | undefined;
   readonly retry: Retry;
   readonly gid: string | undefined;
+  /** Why the transaction was aborted, as recorded with the decision: vote-no, timeout, client, client-lost, inquiry. */
+  readonly reason: string | undefined;
 
   constructor(code: ErrorCode, message: string, options: QuorateErrorOptions = {}) {
     super(message, options.cause === undefined ? undefined : { cause: options.cause });
@@ -67,6 +70,7 @@ export class QuorateError extends Error {
     this.outcome = options.outcome;
     this.retry = options.retry ?? "never";
     this.gid = options.gid;
+    this.reason = options.reason;
   }
 }
 
