@@ -9,5 +9,6 @@ export type { NodeId } from "./ids.js";
 export { silentLogger } from "./logger.js";
 export type { Logger } from "./logger.js";
 export { Prng } from "./prng.js";
+export { PRODUCT_VERSION } from "./version.js";
 export { compareZxid, equalZxid, formatZxid, maxZxid, minZxid, parseZxid, zxid, ZXID_ZERO } from "./zxid.js";
 export type { Zxid } from "./zxid.js";
