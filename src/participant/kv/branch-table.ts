@@ -1,0 +1,370 @@
+/**
+ * The branches this participant holds, and what each call does to them.
+ *
+ *   (none) --prepare--> waiting --locks--> voting --durable--> prepared --commit--> committing --durable--> (committed row)
+ *                                                                \------rollback--> rolling-back --durable--> (rolled-back row)
+ *
+ * `waiting` is for locks; `voting`, `committing` and `rolling-back` are for the group commit. A rollback may arrive in any phase and
+ * of a branch never seen: it leaves its row, so that a late prepare is refused. A branch in the table answers from memory, one that
+ * is not from its row, one that has no row from the floor.
+ *
+ * Invariant: from a durable yes until the outcome is durable the branch keeps every lock, reads included. Therefore it never votes
+ * read-only: only those who voted yes are told the outcome, and releasing read locks at the vote would let another transaction
+ * change what this one read before it commits elsewhere.
+ */
+import { gidTimeMs, must, QuorateError, unreachable } from "../../base/index.js";
+import type { BranchRef, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
+import { Deferred } from "./deferred.js";
+import { evaluate, locksOf, type LockWant } from "./evaluate.js";
+import { LockTable, type LockOwner, type LockTimeouts } from "./locks.js";
+import { decodeKvPayload, type KvOperation, type KvValue } from "./operation.js";
+import {
+  BRANCH_PREFIX,
+  branchKey,
+  branchKeyFloor,
+  dataKey,
+  decodeRow,
+  decodeValue,
+  encodeOutcome,
+  encodePrepared,
+  encodeValue,
+  fingerprintOf,
+  parseBranchKey,
+  type OutcomeRow,
+  type PreparedRow,
+} from "./record.js";
+import type { KvStore, Waiter, Write } from "./store.js";
+
+type Phase = "waiting" | "voting" | "prepared" | "committing" | "rolling-back";
+
+const YES: VoteResult = { vote: "yes", detail: "" };
+const DONE: SettleResult = { kind: "done" };
+const FORGET_SLICE = 1000;
+
+/** One branch from its first call until its outcome is durable. */
+class Branch implements LockOwner {
+  readonly ref: BranchRef;
+  readonly storeKey: string;
+  readonly age: string;
+  phase: Phase;
+  operations: readonly KvOperation[] = [];
+  wants: readonly LockWant[] = [];
+  payload: Uint8Array = new Uint8Array();
+  epoch = 0;
+  /** What commit will write to the data. */
+  writes: readonly Write[] = [];
+  reads: readonly (KvValue | null)[] = [];
+  /** Of the prepared row, once it is submitted. */
+  rowFingerprint: number | undefined;
+  /** performance.now() of the durable yes; of a branch found at open: long ago. */
+  preparedAtMs = Number.NEGATIVE_INFINITY;
+  readonly vote = new Deferred<VoteResult>();
+  readonly settled = new Deferred<SettleResult>();
+  granted: () => void = () => undefined;
+  refused: (detail: string) => void = () => undefined;
+
+  constructor(ref: BranchRef, phase: Phase) {
+    this.ref = { gid: ref.gid, branch: ref.branch };
+    this.storeKey = branchKey(ref);
+    // The UUID begins with the time; the whole gid breaks ties between groups.
+    this.age = ref.gid.slice(ref.gid.indexOf("-") + 1) + ref.gid;
+    this.phase = phase;
+  }
+
+  get label(): string {
+    return this.ref.gid;
+  }
+}
+
+export interface BranchCounts {
+  readonly waiting: number;
+  readonly prepared: number;
+  readonly held: number;
+}
+
+export class BranchTable {
+  readonly #store: KvStore;
+  readonly #locks: LockTable;
+  readonly #branches = new Map<string, Branch>();
+  readonly #branchesMax: number;
+  #forgetting: Promise<void> = Promise.resolve();
+
+  constructor(store: KvStore, timeouts: LockTimeouts, branchesMax: number) {
+    this.#store = store;
+    this.#locks = new LockTable(timeouts);
+    this.#branchesMax = branchesMax;
+  }
+
+  /**
+   * Takes over a prepared branch found at open: its locks are held again before anything else runs. Throws QUORATE_DATA_FOLDER when
+   * a locked record is not the one it voted on.
+   */
+  recover(storeKey: string, row: PreparedRow): void {
+    const branch = new Branch(parseBranchKey(storeKey), "prepared");
+    const decoded = decodeKvPayload(row.payload);
+    const lost = (what: string): QuorateError =>
+      new QuorateError("QUORATE_DATA_FOLDER", `prepared branch ${branch.ref.gid}/${branch.ref.branch}: ${what}`, { gid: branch.ref.gid });
+    if ("problem" in decoded) throw lost(decoded.problem);
+    branch.operations = decoded.operations;
+    branch.wants = locksOf(decoded.operations);
+    let holds = false;
+    branch.granted = () => (holds = true);
+    this.#locks.acquire(branch, branch.wants);
+    if (!holds) throw lost("another prepared branch holds one of its locks");
+    const versions = this.#work(branch);
+    if (typeof versions === "string") throw lost(versions);
+    if (versions.length !== row.versions.length || versions.some((version, i) => version !== row.versions[i]))
+      throw lost("a record under its locks is not the one it voted on");
+    branch.reads = row.reads;
+    branch.epoch = row.epoch;
+    branch.payload = row.payload;
+    branch.rowFingerprint = fingerprintOf(must(this.#store.read(storeKey), "the row of a prepared branch"));
+    this.#branches.set(idOf(branch.ref), branch);
+  }
+
+  prepare(request: PrepareRequest): Promise<VoteResult> | VoteResult {
+    const id = idOf(request);
+    const known = this.#branches.get(id);
+    if (known !== undefined) return voteAgain(known);
+    const row = this.#row(request);
+    if (row !== undefined) return row.state === "committed" ? YES : no("the branch was rolled back before");
+    const { epoch, floorMs } = this.#store.head;
+    if (gidTimeMs(request.gid) < floorMs) return no("expired: the gid is below the floor of this participant");
+    // Only new work is fenced. A vote given before stands, whoever asks for it again.
+    if (request.epoch < epoch) return no(`fenced: the prepare is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
+    const decoded = decodeKvPayload(request.payload);
+    if ("problem" in decoded) return no(decoded.problem);
+    if (this.#branches.size >= this.#branchesMax)
+      return Promise.reject(
+        new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" }),
+      );
+    if (request.epoch > epoch) this.#store.amend({ epoch: request.epoch });
+    const branch = new Branch(request, "waiting");
+    branch.operations = decoded.operations;
+    branch.wants = locksOf(decoded.operations);
+    branch.payload = request.payload;
+    branch.epoch = request.epoch;
+    branch.granted = () => this.#vote(branch);
+    branch.refused = (detail) => {
+      this.#branches.delete(id);
+      branch.vote.resolve(no(detail));
+    };
+    this.#branches.set(id, branch);
+    this.#locks.acquire(branch, branch.wants);
+    return branch.vote.promise;
+  }
+
+  async commit(ref: BranchRef): Promise<SettleResult> {
+    const branch = this.#branches.get(idOf(ref));
+    if (branch === undefined) {
+      const row = this.#row(ref);
+      if (row?.state === "committed") return DONE;
+      if (row !== undefined) return { kind: "heuristic", outcome: "rolled-back", detail: "the branch was rolled back here before" };
+      // Rows go only after the cluster forgot the gid, which it does only after this participant acknowledged.
+      if (gidTimeMs(ref.gid) < this.#store.head.floorMs) return DONE;
+      return { kind: "heuristic", outcome: "hazard", detail: "this participant has no record of the branch: its promise was lost" };
+    }
+    switch (branch.phase) {
+      case "waiting":
+      case "voting":
+        // Only after a failover can the decision overtake a repeated prepare. What the vote turns out to be decides.
+        await branch.vote.promise;
+        return this.commit(ref);
+      case "prepared":
+        return this.#settle(branch, "committing", branch.writes, { state: "committed", reads: branch.reads });
+      case "committing":
+        return branch.settled.promise;
+      case "rolling-back":
+        await branch.settled.promise;
+        return this.commit(ref);
+      default:
+        return unreachable(branch.phase);
+    }
+  }
+
+  async rollback(ref: BranchRef): Promise<SettleResult> {
+    const known = this.#branches.get(idOf(ref));
+    if (known === undefined) {
+      const row = this.#row(ref);
+      if (row?.state === "committed") return { kind: "heuristic", outcome: "committed", detail: "the branch was committed here before" };
+      if (row !== undefined || gidTimeMs(ref.gid) < this.#store.head.floorMs) return DONE;
+      const mark = new Branch(ref, "rolling-back");
+      this.#branches.set(idOf(ref), mark);
+      return this.#settle(mark, "rolling-back", [], { state: "rolled-back", reads: [] });
+    }
+    switch (known.phase) {
+      case "waiting":
+        this.#locks.release(known);
+        known.vote.resolve(no("the branch was rolled back while it waited for a lock"));
+        return this.#settle(known, "rolling-back", [], { state: "rolled-back", reads: [] });
+      case "voting":
+      case "prepared":
+        return this.#settle(known, "rolling-back", [], { state: "rolled-back", reads: [] });
+      case "rolling-back":
+        return known.settled.promise;
+      case "committing":
+        await known.settled.promise;
+        return this.rollback(ref);
+      default:
+        return unreachable(known.phase);
+    }
+  }
+
+  /** Durably prepared and undecided, oldest transaction first. */
+  inDoubt(olderThanMs: number): readonly BranchRef[] {
+    const before = performance.now() - olderThanMs;
+    return [...this.#branches.values()]
+      .filter((branch) => branch.phase === "prepared" && branch.preparedAtMs <= before)
+      .sort((a, b) => (a.storeKey < b.storeKey ? -1 : 1))
+      .map((branch) => branch.ref);
+  }
+
+  /** What is known here of one branch: from the table, else from its row. */
+  look(ref: BranchRef): { readonly state: Phase | "committed" | "rolled-back" | "unknown"; readonly reads: readonly (KvValue | null)[] } {
+    const branch = this.#branches.get(idOf(ref));
+    if (branch !== undefined) return { state: branch.phase, reads: branch.reads };
+    const row = this.#row(ref);
+    return row === undefined ? { state: "unknown", reads: [] } : { state: row.state, reads: row.reads };
+  }
+
+  counts(): BranchCounts {
+    let prepared = 0;
+    for (const branch of this.#branches.values()) if (branch.phase === "prepared") prepared++;
+    return { waiting: this.#locks.waiting, prepared, held: this.#branches.size };
+  }
+
+  /** See Participant.forgetBelow. */
+  forgetBelow(floorMs: number): Promise<void> {
+    const next = this.#forgetting.then(() => this.#forget(floorMs));
+    this.#forgetting = next.catch(() => undefined);
+    return next;
+  }
+
+  async #forget(floorMs: number): Promise<void> {
+    if (floorMs > this.#store.head.floorMs) {
+      this.#store.amend({ floorMs });
+      // Durability: the floor first. A row dropped before it would let a late prepare of the same gid start a second life.
+      await this.#submit([]);
+    }
+    const end = branchKeyFloor(Math.min(floorMs, this.#store.head.floorMs));
+    for (let from = BRANCH_PREFIX; ;) {
+      const drops: Write[] = [];
+      let last: string | undefined;
+      let seen = 0;
+      for await (const [key, record] of this.#store.range(from, end, FORGET_SLICE)) {
+        seen++;
+        last = key;
+        // Rows of an outcome never change again; a prepared one stays until its decision arrives.
+        if (decodeRow(record).state !== "prepared") drops.push({ key, record: undefined, before: fingerprintOf(record) });
+      }
+      if (drops.length > 0) await this.#submit(drops);
+      if (last === undefined || seen < FORGET_SLICE) return;
+      from = `${last}\0`;
+    }
+  }
+
+  /** The locks are held: do the work, and make the promise durable. */
+  #vote(branch: Branch): void {
+    let versions: readonly number[] | string;
+    try {
+      versions = this.#work(branch);
+    } catch (error) {
+      this.#drop(branch);
+      return branch.vote.reject(error);
+    }
+    if (typeof versions === "string") {
+      this.#drop(branch);
+      return branch.vote.resolve(no(versions));
+    }
+    branch.phase = "voting";
+    const record = encodePrepared(branch.storeKey, { epoch: branch.epoch, payload: branch.payload, reads: branch.reads, versions });
+    branch.rowFingerprint = fingerprintOf(record);
+    this.#store.submit([{ key: branch.storeKey, record, before: undefined }], {
+      durable: () => {
+        if (branch.phase !== "voting") return branch.vote.resolve(no("the branch was rolled back while it voted"));
+        branch.phase = "prepared";
+        branch.preparedAtMs = performance.now();
+        branch.vote.resolve(YES);
+      },
+      failed: (error) => branch.vote.reject(error),
+    });
+  }
+
+  /** Runs the operations over the locked records. Returns the records' fingerprints in lock order, or why it cannot be done. */
+  #work(branch: Branch): readonly number[] | string {
+    const records = new Map<string, Buffer | undefined>();
+    for (const { key } of branch.wants) records.set(key, this.#store.read(dataKey(key)));
+    const effect = evaluate(branch.operations, (key) => {
+      const record = records.get(key);
+      return record === undefined ? undefined : decodeValue(record);
+    });
+    if ("problem" in effect) return effect.problem;
+    const writes: Write[] = [];
+    for (const [key, value] of effect.writes) {
+      const old = records.get(key);
+      if (value === undefined && old === undefined) continue;
+      const storeKey = dataKey(key);
+      writes.push({
+        key: storeKey,
+        record: value === undefined ? undefined : encodeValue(storeKey, value),
+        before: old === undefined ? undefined : fingerprintOf(old),
+      });
+    }
+    branch.writes = writes;
+    branch.reads = effect.reads;
+    return [...records.values()].map((record) => (record === undefined ? 0 : fingerprintOf(record)));
+  }
+
+  #settle(branch: Branch, phase: "committing" | "rolling-back", data: readonly Write[], row: OutcomeRow): Promise<SettleResult> {
+    branch.phase = phase;
+    const record = encodeOutcome(branch.storeKey, row);
+    this.#store.submit([...data, { key: branch.storeKey, record, before: branch.rowFingerprint }], {
+      durable: () => {
+        this.#drop(branch);
+        branch.settled.resolve(DONE);
+      },
+      failed: (error) => branch.settled.reject(error),
+    });
+    return branch.settled.promise;
+  }
+
+  #drop(branch: Branch): void {
+    this.#branches.delete(idOf(branch.ref));
+    this.#locks.release(branch);
+  }
+
+  #submit(writes: readonly Write[]): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const waiter: Waiter = { durable: resolve, failed: reject };
+      this.#store.submit(writes, waiter);
+    });
+  }
+
+  #row(ref: BranchRef): PreparedRow | OutcomeRow | undefined {
+    const record = this.#store.read(branchKey(ref));
+    return record === undefined ? undefined : decodeRow(record);
+  }
+}
+
+function voteAgain(branch: Branch): Promise<VoteResult> | VoteResult {
+  switch (branch.phase) {
+    case "waiting":
+    case "voting":
+      return branch.vote.promise;
+    case "prepared":
+    case "committing":
+      return YES;
+    case "rolling-back":
+      return no("the branch was rolled back before");
+    default:
+      return unreachable(branch.phase);
+  }
+}
+
+function no(detail: string): VoteResult {
+  return { vote: "no", detail };
+}
+
+function idOf(ref: BranchRef): string {
+  return `${ref.gid}/${ref.branch}`;
+}

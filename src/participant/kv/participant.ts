@@ -1,0 +1,200 @@
+/**
+ * The embedded key-value participant: lifecycle, the contract's calls, and a local read API.
+ *
+ * Decides: when it may be used and with whom. What a call does is in branch-table.ts, what is durable in store.ts.
+ */
+import { gidProblem, nameProblem, QuorateError, silentLogger, type Logger } from "../../base/index.js";
+import type { BranchRef, InDoubtFilter, Participant, ParticipantManifest, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
+import { BranchTable } from "./branch-table.js";
+import type { KvValue } from "./operation.js";
+import { BRANCH_PREFIX, DATA_PREFIX, dataKey, decodeRow, decodeValue, type PreparedRow } from "./record.js";
+import { KvStore } from "./store.js";
+
+export interface KvOptions {
+  /** The participant's name in the cluster. */
+  readonly name: string;
+  /** A folder of its own, made when missing. One process at a time. */
+  readonly dir: string;
+  /** How long a branch waits for a lock held by younger transactions before it votes no, ms. Default 2000. */
+  readonly lockWaitMs?: number;
+  /** How long it waits for one held by an older transaction, ms: no deadlock lasts longer. Default 100; 0 is plain wait-die. */
+  readonly youngerLockWaitMs?: number;
+  /** Branches held at once; prepares beyond it are rejected to be asked again. Default 100000. */
+  readonly branchesMax?: number;
+  /** See Participant.scanIntervalMs. Default 1000. */
+  readonly scanIntervalMs?: number;
+  readonly logger?: Logger;
+}
+
+export interface KvEntry {
+  readonly key: string;
+  readonly value: KvValue;
+}
+
+export interface KvRange {
+  readonly gte?: string;
+  readonly lt?: string;
+  readonly limit?: number;
+}
+
+/** What is known of one branch. `reads`: what its `get` operations read, in their order; null: the key was not there. */
+export interface KvBranchView {
+  readonly state: "waiting" | "voting" | "prepared" | "committing" | "rolling-back" | "committed" | "rolled-back" | "unknown";
+  readonly reads: readonly (KvValue | null)[];
+}
+
+export interface KvStats {
+  /** Keys and branch rows stored. */
+  readonly records: number;
+  /** Groups of writes made durable since the store was made. */
+  readonly groups: number;
+  readonly epoch: number;
+  readonly floorMs: number;
+  /** Branches waiting for a lock. */
+  readonly waiting: number;
+  /** Branches that voted yes and wait for their decision. */
+  readonly prepared: number;
+}
+
+export interface KvParticipant extends Participant {
+  readonly kind: "kv";
+  readonly scanIntervalMs: number;
+  forgetBelow(floorMs: number): Promise<void>;
+  /** The committed value, outside any transaction: no lock is taken, a prepared change is not seen. */
+  get(key: string): Promise<KvValue | undefined>;
+  /** Committed entries in key order (by their UTF-8 bytes), outside any transaction, as of the first step. */
+  scan(range?: KvRange): AsyncGenerator<KvEntry>;
+  branch(ref: BranchRef): Promise<KvBranchView>;
+  stats(): KvStats;
+}
+
+/** Makes an embedded key-value participant. Nothing is opened before `start`. Throws QUORATE_INVALID_ARGUMENT on a bad name. */
+export function kv(options: KvOptions): KvParticipant {
+  return new EmbeddedKv(options);
+}
+
+interface Opened {
+  readonly store: KvStore;
+  readonly branches: BranchTable;
+}
+
+/** After the last data key: the byte after the prefix's colon. */
+const DATA_END = ";";
+
+class EmbeddedKv implements KvParticipant {
+  readonly kind = "kv";
+  readonly name: string;
+  readonly manifest: ParticipantManifest = { asked: true, brought: false, readOnlyVote: false };
+  readonly scanIntervalMs: number;
+  readonly #options: KvOptions;
+  readonly #logger: Logger;
+  #opening: Promise<Opened> | undefined;
+  #opened: Opened | undefined;
+  #closed = false;
+
+  constructor(options: KvOptions) {
+    const problem = nameProblem("participant name", options.name);
+    if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
+    this.name = options.name;
+    this.scanIntervalMs = options.scanIntervalMs ?? 1000;
+    this.#options = options;
+    this.#logger = options.logger ?? silentLogger;
+  }
+
+  async start(clusterId: string): Promise<void> {
+    if (this.#closed) throw new QuorateError("QUORATE_CLOSED", `participant "${this.name}" is closed`);
+    const { store } = await (this.#opening ??= this.#open());
+    const { head } = store;
+    if (head.clusterId === clusterId) return;
+    if (head.clusterId !== "")
+      throw new QuorateError(
+        "QUORATE_DATA_FOLDER",
+        `key-value data folder ${this.#options.dir} belongs to cluster ${head.clusterId}, not ${clusterId}: its promises can only be settled there`,
+      );
+    store.amend({ clusterId });
+    await new Promise<void>((resolve, reject) => store.submit([], { durable: resolve, failed: reject }));
+  }
+
+  async #open(): Promise<Opened> {
+    const prepared: (readonly [string, PreparedRow])[] = [];
+    const { name, dir, lockWaitMs = 2000, youngerLockWaitMs = 100, branchesMax = 100_000 } = this.#options;
+    const onFailure = (error: QuorateError): void => this.#logger.error({ participant: name, dir, err: error }, error.message);
+    const store = await KvStore.open({ dir, participant: name, onFailure }, (key, record) => {
+      if (!key.startsWith(BRANCH_PREFIX)) return;
+      const row = decodeRow(record);
+      if (row.state === "prepared") prepared.push([key, row]);
+    });
+    const branches = new BranchTable(store, { waitMs: lockWaitMs, youngerWaitMs: youngerLockWaitMs }, branchesMax);
+    try {
+      for (const [key, row] of prepared) branches.recover(key, row);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
+    this.#logger.info({ participant: name, dir, records: store.head.records, prepared: prepared.length }, "key-value participant opened");
+    return (this.#opened = { store, branches });
+  }
+
+  async prepare(request: PrepareRequest): Promise<VoteResult> {
+    const problem = gidProblem(request.gid) ?? nameProblem("branch", request.branch);
+    if (problem !== undefined) return { vote: "no", detail: problem };
+    return this.#use().branches.prepare(request);
+  }
+
+  async commit(ref: BranchRef): Promise<SettleResult> {
+    return this.#use().branches.commit(ref);
+  }
+
+  async rollback(ref: BranchRef): Promise<SettleResult> {
+    return this.#use().branches.rollback(ref);
+  }
+
+  async listInDoubt(filter: InDoubtFilter = {}): Promise<readonly BranchRef[]> {
+    return this.#use().branches.inDoubt(filter.olderThanMs ?? 0);
+  }
+
+  async forgetBelow(floorMs: number): Promise<void> {
+    if (!Number.isSafeInteger(floorMs) || floorMs < 0 || floorMs >= 2 ** 48)
+      throw new QuorateError("QUORATE_INVALID_ARGUMENT", `floorMs must be milliseconds since 1970, got ${floorMs}`);
+    return this.#use().branches.forgetBelow(floorMs);
+  }
+
+  async get(key: string): Promise<KvValue | undefined> {
+    const record = this.#use().store.read(dataKey(key));
+    return record === undefined ? undefined : decodeValue(record);
+  }
+
+  async *scan(range: KvRange = {}): AsyncGenerator<KvEntry> {
+    const gte = dataKey(range.gte ?? "");
+    const lt = range.lt === undefined ? DATA_PREFIX.slice(0, -1) + DATA_END : dataKey(range.lt);
+    for await (const [key, record] of this.#use().store.range(gte, lt, range.limit ?? Number.POSITIVE_INFINITY))
+      yield { key: key.slice(DATA_PREFIX.length), value: decodeValue(record) };
+  }
+
+  async branch(ref: BranchRef): Promise<KvBranchView> {
+    return this.#use().branches.look(ref);
+  }
+
+  stats(): KvStats {
+    const { store, branches } = this.#use();
+    const { records, sequence, epoch, floorMs } = store.head;
+    const { waiting, prepared } = branches.counts();
+    return { records, groups: sequence, epoch, floorMs, waiting, prepared };
+  }
+
+  async close(): Promise<void> {
+    if (this.#closed) return;
+    this.#closed = true;
+    const opening = this.#opening;
+    if (opening === undefined) return;
+    const opened = await opening.catch(() => undefined);
+    await opened?.store.close();
+  }
+
+  #use(): Opened {
+    if (this.#closed) throw new QuorateError("QUORATE_CLOSED", `participant "${this.name}" is closed`);
+    if (this.#opened === undefined)
+      throw new QuorateError("QUORATE_PARTICIPANT", `participant "${this.name}" is not started`, { retry: "safe" });
+    return this.#opened;
+  }
+}

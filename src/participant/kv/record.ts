@@ -1,0 +1,170 @@
+/**
+ * Stored forms of the key-value participant: data records, branch rows and the head.
+ *
+ * Every record begins with a CRC-32C over its key and its body, so that a damaged or misplaced one is never taken for good. The CRC
+ * is at the same time the record's fingerprint in the set digest (store.ts). Decides: layout. docs/participants.md shows it.
+ *
+ *   d:<key>                                  crc u32 | 1 int or 2 text | the integer in decimal, or the text, UTF-8
+ *   b:<gid time, 12 hex>:<gid>/<branch>      crc u32 | state u8 | body of the state
+ *   h                                        crc u32 | JSON
+ */
+import { crc32c, gidTimeMs, type Gid } from "../../base/index.js";
+import type { BranchRef } from "../contract.js";
+import type { KvValue } from "./operation.js";
+
+export const DATA_PREFIX = "d:";
+export const BRANCH_PREFIX = "b:";
+export const HEAD_KEY = "h";
+
+const CRC_BYTES = 4;
+
+export function dataKey(key: string): string {
+  return DATA_PREFIX + key;
+}
+
+/** Rows sort by the gid's own time, so what is below a floor is one range. */
+export function branchKey(ref: BranchRef): string {
+  return `${branchKeyFloor(gidTimeMs(ref.gid))}:${ref.gid}/${ref.branch}`;
+}
+
+/** Every branch row of a gid below `timeMs` sorts below this. */
+export function branchKeyFloor(timeMs: number): string {
+  return BRANCH_PREFIX + timeMs.toString(16).padStart(12, "0");
+}
+
+export function parseBranchKey(storeKey: string): BranchRef {
+  const slash = storeKey.indexOf("/");
+  return { gid: storeKey.slice(BRANCH_PREFIX.length + 13, slash) as Gid, branch: storeKey.slice(slash + 1) };
+}
+
+/** The CRC a record of this store key and body must carry. */
+function crcOf(storeKey: string, record: Uint8Array): number {
+  return crc32c(record, CRC_BYTES, record.length, crc32c(Buffer.from(storeKey, "utf8")));
+}
+
+function seal(storeKey: string, record: Buffer): Buffer {
+  record.writeUInt32LE(crcOf(storeKey, record), 0);
+  return record;
+}
+
+/** The CRC that a stored record carries. */
+export function fingerprintOf(record: Buffer): number {
+  return record.readUInt32LE(0);
+}
+
+export function isIntact(storeKey: string, record: Buffer): boolean {
+  return record.length > CRC_BYTES && fingerprintOf(record) === crcOf(storeKey, record);
+}
+
+const INTEGER = 1;
+const TEXT = 2;
+
+export function encodeValue(storeKey: string, value: KvValue): Buffer {
+  const text = String(value);
+  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + Buffer.byteLength(text));
+  record[CRC_BYTES] = typeof value === "number" ? INTEGER : TEXT;
+  record.write(text, CRC_BYTES + 1, "utf8");
+  return seal(storeKey, record);
+}
+
+export function decodeValue(record: Buffer): KvValue {
+  const text = record.toString("utf8", CRC_BYTES + 1);
+  return record[CRC_BYTES] === INTEGER ? Number(text) : text;
+}
+
+/** What a branch read, and the fingerprint of each locked key's record when it voted (0: no record): the branch's read versions. */
+export interface PreparedRow {
+  readonly state: "prepared";
+  readonly epoch: number;
+  readonly payload: Uint8Array;
+  readonly reads: readonly (KvValue | null)[];
+  readonly versions: readonly number[];
+}
+
+export interface OutcomeRow {
+  readonly state: "committed" | "rolled-back";
+  readonly reads: readonly (KvValue | null)[];
+}
+
+const PREPARED = 1;
+const COMMITTED = 2;
+const ROLLED_BACK = 3;
+
+/** state | epoch u48 | versions: count u16, u32 each | reads: bytes u32, JSON | payload */
+export function encodePrepared(storeKey: string, row: Omit<PreparedRow, "state">): Buffer {
+  const reads = readsText(row.reads);
+  const readsBytes = Buffer.byteLength(reads);
+  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + 6 + 2 + 4 * row.versions.length + 4 + readsBytes + row.payload.length);
+  let at = record.writeUInt8(PREPARED, CRC_BYTES);
+  at = record.writeUIntLE(row.epoch, at, 6);
+  at = record.writeUInt16LE(row.versions.length, at);
+  for (const version of row.versions) at = record.writeUInt32LE(version, at);
+  at = record.writeUInt32LE(readsBytes, at);
+  at += record.write(reads, at, "utf8");
+  record.set(row.payload, at);
+  return seal(storeKey, record);
+}
+
+export function encodeOutcome(storeKey: string, row: OutcomeRow): Buffer {
+  const reads = readsText(row.reads);
+  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + Buffer.byteLength(reads));
+  record[CRC_BYTES] = row.state === "committed" ? COMMITTED : ROLLED_BACK;
+  record.write(reads, CRC_BYTES + 1, "utf8");
+  return seal(storeKey, record);
+}
+
+/** Reads an intact branch row. */
+export function decodeRow(record: Buffer): PreparedRow | OutcomeRow {
+  const state = record.readUInt8(CRC_BYTES);
+  let at = CRC_BYTES + 1;
+  if (state !== PREPARED)
+    return { state: state === COMMITTED ? "committed" : "rolled-back", reads: parseReads(record.toString("utf8", at)) };
+  const epoch = record.readUIntLE(at, 6);
+  at += 6;
+  const count = record.readUInt16LE(at);
+  at += 2;
+  const versions: number[] = [];
+  for (let i = 0; i < count; i++, at += 4) versions.push(record.readUInt32LE(at));
+  const readsBytes = record.readUInt32LE(at);
+  at += 4;
+  const reads = parseReads(record.toString("utf8", at, at + readsBytes));
+  return { state: "prepared", epoch, versions, reads, payload: record.subarray(at + readsBytes) };
+}
+
+function readsText(reads: readonly (KvValue | null)[]): string {
+  return reads.length === 0 ? "" : JSON.stringify(reads);
+}
+
+function parseReads(text: string): readonly (KvValue | null)[] {
+  return text === "" ? [] : (JSON.parse(text) as (KvValue | null)[]);
+}
+
+/** The store's own account of itself, rewritten in every group of writes. */
+export interface Head {
+  readonly format: 1;
+  /** Random; the same in the promise file, so that the two cannot come from different stores. */
+  readonly storeId: string;
+  readonly participant: string;
+  /** Empty until the first start with a cluster. */
+  readonly clusterId: string;
+  /** Groups written so far. */
+  readonly sequence: number;
+  /** Data records and branch rows, and the sum of their fingerprints modulo 2^48. */
+  readonly records: number;
+  readonly sum: number;
+  /** The highest epoch a prepare carried. */
+  readonly epoch: number;
+  /** Gids whose own time is below this take no new work. */
+  readonly floorMs: number;
+}
+
+export function encodeHead(head: Head): Buffer {
+  const text = JSON.stringify(head);
+  const record = Buffer.allocUnsafe(CRC_BYTES + Buffer.byteLength(text));
+  record.write(text, CRC_BYTES, "utf8");
+  return seal(HEAD_KEY, record);
+}
+
+export function decodeHead(record: Buffer): Head {
+  return JSON.parse(record.toString("utf8", CRC_BYTES)) as Head;
+}
