@@ -5,7 +5,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Quorate, Transaction } from "../client/index.js";
-import { kv, kvPayload, type KvParticipant } from "../participant/kv/index.js";
+import { kv, kvPayload, type KvEntry, type KvParticipant } from "../participant/kv/index.js";
 import type { Bank } from "./bank.js";
 import { metered, type InDoubtMeter } from "./in-doubt-meter.js";
 
@@ -14,7 +14,7 @@ const LEDGER = "ledger/";
 
 export async function openKvBank(name: string, meter: InDoubtMeter): Promise<Bank> {
   const dir = await mkdtemp(join(tmpdir(), `quorate-${name}-`));
-  const store: KvParticipant = await kv({ name, dir });
+  const store = kv({ name, dir });
   return {
     name,
     participant: metered(store, meter),
@@ -28,19 +28,24 @@ export async function openKvBank(name: string, meter: InDoubtMeter): Promise<Ban
       );
       return Promise.resolve();
     },
-    ledger: async () => {
-      const rows = new Map<string, number>();
-      for (const [key, value] of await store.scan(LEDGER)) rows.set(key.slice(LEDGER.length), Number(value));
-      return rows;
-    },
-    total: async () => (await store.scan(ACCOUNT)).reduce((sum, [, value]) => sum + Number(value), 0),
+    ledger: async () => new Map((await entries(store, LEDGER)).map(({ key, value }) => [key.slice(LEDGER.length), Number(value)] as const)),
+    total: async () => (await entries(store, ACCOUNT)).reduce((sum, { value }) => sum + Number(value), 0),
     orphans: async () => (await store.listInDoubt()).length,
-    locks: () => Promise.resolve(store.stats().locks),
+    // A branch of this store holds locks exactly while it waits for some or is prepared.
+    locks: () => Promise.resolve(store.stats().waiting + store.stats().prepared),
     close: async () => {
       await store.close();
       await rm(dir, { recursive: true, force: true });
     },
   };
+}
+
+/** Every committed entry whose key begins with `prefix`. */
+async function entries(store: KvParticipant, prefix: string): Promise<KvEntry[]> {
+  const found: KvEntry[] = [];
+  // U+FFFF sorts after every key the demo writes.
+  for await (const entry of store.scan({ gte: prefix, lt: `${prefix}\uffff` })) found.push(entry);
+  return found;
 }
 
 /** Opens the accounts of every bank in one transaction. */

@@ -1,0 +1,199 @@
+/**
+ * The demo's set-up and tear-down: a cluster of its own unless one is named, two banks, one client; everything is gone at the end.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { formatNodeId, nodeId, QuorateError, type NodeId } from "../base/index.js";
+import { connect, type Quorate } from "../client/index.js";
+import type { Bank } from "../demo/bank.js";
+import { InDoubtMeter } from "../demo/in-doubt-meter.js";
+import { fundKvBanks, openKvBank } from "../demo/kv-bank.js";
+import { openPostgresBank } from "../demo/postgres-bank.js";
+import { reportRows } from "../demo/report.js";
+import { TransferRun, type KillMode, type TransferReport, type Victims } from "../demo/transfer.js";
+import { startPostgres } from "../testing/index.js";
+import { EXIT, outputOf, text, type Command, type CommandArgs } from "./command.js";
+import type { ExitCode } from "./exit-codes.js";
+import { LocalCluster } from "./local-cluster.js";
+import { formatTable, note, printResult } from "./output.js";
+import { findPortBlock } from "./ports.js";
+
+const KINDS = ["kv", "postgres"] as const;
+type Kind = (typeof KINDS)[number];
+const KILLS: readonly KillMode[] = ["leader", "none", "random"];
+const BANKS = ["bank-a", "bank-b"] as const;
+const BALANCE = 1_000_000;
+const READY_TIMEOUT_MS = 30_000;
+const CONCURRENCY: Readonly<Record<Kind, number>> = { kv: 64, postgres: 16 };
+
+export const command: Command = {
+  usage: "transfer",
+  summary: "move money between two banks; exit 0 only if none is lost",
+  build: (yargs) =>
+    yargs
+      .option("kind", { choices: KINDS, default: "kv" as Kind, describe: "what the banks are made of" })
+      .option("kill", { choices: KILLS, default: "leader" as KillMode, describe: "whom kill -9 hits; only in a cluster of the demo's own" })
+      .option("transfers", { type: "number", default: 1000, describe: "how many transfers" })
+      .option("seconds", { type: "number", describe: "run for this long instead; with --kill random one node is killed each second" })
+      .option("concurrency", {
+        type: "number",
+        describe: `transfers in flight; default ${CONCURRENCY.kv} for kv, ${CONCURRENCY.postgres} for postgres`,
+      })
+      .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators of the demo's own cluster" })
+      .option("timeout-ms", { type: "number", default: 10_000, describe: "a transaction's time to decide" })
+      .option("endpoints", { type: "string", describe: "use this cluster and kill nobody" })
+      .option("dsn", { type: "string", array: true, describe: "twice: two PostgreSQL databases; default: two servers of the demo's own" }),
+  run,
+};
+
+interface Cleanup {
+  /** Run last first. */
+  readonly steps: (() => Promise<void> | void)[];
+}
+
+async function run(args: CommandArgs): Promise<ExitCode> {
+  const kind = (KINDS.find((each) => each === args["kind"]) ?? "kv") satisfies Kind;
+  const endpoints = text(args, "endpoints");
+  const kill = endpoints === undefined ? (KILLS.find((each) => each === args["kill"]) ?? "leader") : "none";
+  const seconds = positive(args, "seconds");
+  const options = {
+    transfers: positive(args, "transfers") ?? 1000,
+    seconds,
+    concurrency: positive(args, "concurrency") ?? CONCURRENCY[kind],
+    kill,
+    timeoutMs: positive(args, "timeout-ms") ?? 10_000,
+  };
+  const cleanup: Cleanup = { steps: [] };
+  const stop = (): void => {
+    void clean(cleanup).then(() => process.exit(EXIT.failed));
+  };
+  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, stop);
+  try {
+    const cluster = endpoints === undefined ? await startCluster(Number(text(args, "nodes") ?? "3"), cleanup) : undefined;
+    const quorate = await connect(endpoints ?? cluster?.endpoints ?? "");
+    cleanup.steps.push(() => quorate.close());
+    const meter = new InDoubtMeter();
+    const banks =
+      kind === "kv"
+        ? await kvBanks(quorate, meter, options.concurrency, cleanup)
+        : await postgresBanks(quorate, meter, options.concurrency, args, cleanup);
+    const report = await new TransferRun(quorate, banks, meter, cluster === undefined ? undefined : victims(cluster), options).run();
+    print(args, report);
+    return report.ok ? EXIT.ok : EXIT.failed;
+  } finally {
+    await clean(cleanup);
+  }
+}
+
+function print(args: CommandArgs, report: TransferReport): void {
+  printResult(outputOf(args), { json: report, table: () => formatTable(["", "RESULT"], reportRows(report)) });
+}
+
+function positive(args: CommandArgs, name: string): number | undefined {
+  const given = text(args, name);
+  if (given === undefined) return undefined;
+  const value = Number(given);
+  if (!Number.isFinite(value) || value <= 0)
+    throw new QuorateError("QUORATE_INVALID_ARGUMENT", `--${name} must be a number above 0, got ${JSON.stringify(given)}`);
+  return value;
+}
+
+// ---- the cluster
+
+async function startCluster(nodes: number, cleanup: Cleanup): Promise<LocalCluster> {
+  const dir = mkdtempSync(join(tmpdir(), "quorate-demo-"));
+  const block = await findPortBlock(nodes);
+  if (block.shift > 0) note(`Port ${block.taken} is in use: all ports are shifted by ${block.shift}.`);
+  const cluster = new LocalCluster({ clusterId: "demo", dir, ports: block.ports, args: [] });
+  process.once("exit", () => cluster.killAll());
+  cleanup.steps.push(async () => {
+    await cluster.stopAll(0);
+    rmSync(dir, { recursive: true, force: true });
+  });
+  cluster.startAll();
+  const { leader, epoch } = await cluster.ready(READY_TIMEOUT_MS);
+  note(`Cluster of ${nodes} nodes on ${cluster.endpoints}, leader ${formatNodeId(leader)}, epoch ${epoch}.`);
+  return cluster;
+}
+
+function victims(cluster: LocalCluster): Victims {
+  return {
+    ids: cluster.nodes.map((node) => node.id),
+    alive: (id) => cluster.pid(id) !== undefined,
+    kill9: async (id: NodeId) => {
+      cluster.signal(id, "SIGKILL");
+      note(`Killed ${formatNodeId(id)}.`);
+      await cluster.exited(id);
+    },
+    restart: (id: NodeId) => {
+      cluster.start(nodeId(id));
+      return Promise.resolve();
+    },
+  };
+}
+
+// ---- the banks
+
+async function kvBanks(quorate: Quorate, meter: InDoubtMeter, accounts: number, cleanup: Cleanup): Promise<readonly [Bank, Bank]> {
+  const banks = [await openKvBank(BANKS[0], meter), await openKvBank(BANKS[1], meter)] as const;
+  for (const bank of banks) cleanup.steps.push(() => bank.close());
+  await quorate.attach(...banks.map((bank) => bank.participant));
+  await fundKvBanks(quorate, BANKS, accounts, BALANCE);
+  return banks;
+}
+
+async function postgresBanks(
+  quorate: Quorate,
+  meter: InDoubtMeter,
+  accounts: number,
+  args: CommandArgs,
+  cleanup: Cleanup,
+): Promise<readonly [Bank, Bank]> {
+  const given = Array.isArray(args["dsn"]) ? args["dsn"].map(String) : undefined;
+  if (given !== undefined && given.length !== 2)
+    throw new QuorateError("QUORATE_INVALID_ARGUMENT", `--dsn must be given twice, once for each bank; got ${given.length}`);
+  if (given !== undefined && given[0] === given[1])
+    throw new QuorateError("QUORATE_INVALID_ARGUMENT", "--dsn names the same database twice; the banks need one each");
+  const pg = await loadPg();
+  const dsns = given ?? (await ownServers(accounts, cleanup));
+  const pools = dsns.map((connectionString) => new pg.Pool({ connectionString, max: accounts + 4 }));
+  for (const pool of pools) {
+    // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
+    pool.on("error", () => undefined);
+    cleanup.steps.push(() => pool.end());
+  }
+  const open = (i: 0 | 1): Promise<Bank> =>
+    openPostgresBank(BANKS[i], pools[i] as InstanceType<typeof pg.Pool>, meter, { accounts, balance: BALANCE });
+  const banks = [await open(0), await open(1)] as const;
+  await quorate.attach(...banks.map((bank) => bank.participant));
+  return banks;
+}
+
+async function ownServers(concurrency: number, cleanup: Cleanup): Promise<readonly string[]> {
+  const options = { maxPreparedTransactions: 4 * concurrency + 64, maxConnections: concurrency + 32 };
+  const servers = await Promise.all(BANKS.map(() => startPostgres(options)));
+  for (const server of servers) cleanup.steps.push(() => server.stop());
+  note(`Two PostgreSQL servers on ports ${servers.map((server) => server.port).join(" and ")}.`);
+  return servers.map((server) => server.dsn);
+}
+
+/** The driver is the user's own; the command line needs it only for this kind. */
+async function loadPg(): Promise<(typeof import("pg"))["default"]> {
+  try {
+    const module = await import("pg");
+    return module.default;
+  } catch (error) {
+    throw new QuorateError("QUORATE_PARTICIPANT_SETUP", "the package pg is not installed; run: npm install pg", { cause: error });
+  }
+}
+
+async function clean(cleanup: Cleanup): Promise<void> {
+  for (let step = cleanup.steps.pop(); step !== undefined; step = cleanup.steps.pop()) {
+    try {
+      await step();
+    } catch (error) {
+      note(`While cleaning up: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+}
