@@ -1,0 +1,17 @@
+export type { AgentStats } from "./participant-agent.js";
+export type { Attachment, AttachOptions } from "./attachment.js";
+export type { ExecutorLimits } from "./branch-executor.js";
+export { connect } from "./connect.js";
+export type { ConnectOptions } from "./connect.js";
+export { currentTransaction } from "./context.js";
+export { newGid } from "./entropy.js";
+export type { ClientEvent, EventListener } from "./events.js";
+export type { EndpointStatus } from "./node-calls.js";
+export { Quorate } from "./quorate.js";
+export type { Health, PutOptions, TransactionOptions } from "./quorate.js";
+export type { AnswerCallback } from "./request-table.js";
+export { rollbackFailures } from "./rollback-failures.js";
+export type { CallOptions } from "./session.js";
+export { DEFAULT_ENDPOINTS, parseEndpoints, resolveTarget } from "./target.js";
+export type { Target } from "./target.js";
+export type { Decided, OpenTransaction, Transaction } from "./transaction-scope.js";

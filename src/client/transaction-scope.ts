@@ -1,0 +1,442 @@
+/**
+ * One transaction as its client sees it: gathers branches, prepares the brought ones, and asks for the commit once.
+ *
+ * It never decides. Rule of who may roll back what: a branch this client prepared is rolled back here only as long as Commit was
+ * never written to any stream, and then never will be; afterwards only the replicated decision settles it.
+ */
+import { performance } from "node:perf_hooks";
+import { messageOf, QuorateError } from "../base/index.js";
+import type { Gid, Outcome, Zxid } from "../base/index.js";
+import type { Answer } from "../coordinator/index.js";
+import type { BranchRef, BroughtBranch, BroughtParticipant, VoteResult } from "../participant/index.js";
+import type { BranchSpec, Vote } from "../txn/index.js";
+import { unexpected } from "./answer-error.js";
+import { BranchList } from "./branch-list.js";
+import { attachRollbackFailures } from "./rollback-failures.js";
+import type { Sent, Session } from "./session.js";
+
+/** The cluster decides at the transaction's timeout; its answer may need a failover on top. */
+const ANSWER_MARGIN_MS = 2_000;
+/** An error is not held back longer than this by a cluster that does not confirm the abort; asking goes on behind it. */
+const ABORT_WAIT_MS = 1_000;
+/** Nor by a participant that does not finish rolling back: the cluster's own calls and inquiries roll the branch back later. */
+const UNDO_WAIT_MS = 5_000;
+/** Shortest timeout the cluster takes. */
+const TIMEOUT_MS_MIN = 100;
+
+const NO_PAYLOAD = new Uint8Array();
+
+/** The decision in force, committed and applied. */
+export interface Decided {
+  readonly gid: Gid;
+  readonly decision: "commit" | "abort";
+  /** Why it was aborted. */
+  readonly reason: string | undefined;
+  readonly detail: string;
+  readonly zxid: Zxid;
+}
+
+/** What a transaction's function works with. */
+export interface Transaction {
+  readonly gid: Gid;
+  /** Fires when the caller's signal does or the transaction's time is over: for the user's own calls. */
+  readonly signal: AbortSignal;
+  /**
+   * Runs `work` in this transaction's branch at `participant`, which is begun at the first call. Rejects with the error of `work`,
+   * or QUORATE_PARTICIPANT when the branch could not be begun. Must be awaited before the transaction ends.
+   */
+  on<Handle, R>(participant: BroughtParticipant<Handle>, work: (handle: Handle) => R | Promise<R>): Promise<R>;
+  /**
+   * Adds a branch whose work, `payload`, runs at the named participant while it prepares. Nothing is sent before the commit.
+   * Returns the branch's id, which is the participant's name unless given. Throws QUORATE_INVALID_ARGUMENT.
+   */
+  ask(participant: string, payload: Uint8Array, options?: { readonly branch?: string | undefined }): string;
+  /** As `ask`, and recorded by the cluster at once. Resolves with the branch's id when the record is committed. */
+  enlist(participant: string, payload: Uint8Array, options?: { readonly branch?: string | undefined }): Promise<string>;
+}
+
+/** A transaction that its maker ends: `await using tx = await quorate.begin()` aborts it unless `commit` was called. */
+export interface OpenTransaction extends Transaction, AsyncDisposable {
+  /**
+   * Prepares, commits, and resolves when the decision is replicated. Rejects with QUORATE_ABORTED (or what caused it) when it was
+   * aborted, QUORATE_OUTCOME_UNKNOWN when that cannot be told; every other error means that it did not and will not commit.
+   */
+  commit(): Promise<void>;
+  /** Rolls back. Does nothing after the end. */
+  abort(): Promise<void>;
+}
+
+/** Runs a client's own prepare and roll back in turn with the calls that the cluster makes for the same branch. */
+export interface BroughtRunner {
+  prepareBrought(participant: string, ref: BranchRef, work: () => Promise<VoteResult>): Promise<VoteResult>;
+  rollbackBrought(participant: string, ref: BranchRef, work: () => Promise<void>): Promise<void>;
+}
+
+export interface ScopeOptions {
+  readonly gid: Gid;
+  readonly timeoutMs: number;
+  readonly signal: AbortSignal | undefined;
+}
+
+interface Brought {
+  readonly spec: BranchSpec;
+  readonly ref: BranchRef;
+  readonly begun: Promise<BroughtBranch>;
+}
+
+type Vetoed = { readonly spec: BranchSpec; readonly detail: string; readonly error: unknown };
+
+export class TransactionScope implements OpenTransaction {
+  readonly gid: Gid;
+  readonly #session: Session;
+  readonly #runner: BroughtRunner;
+  readonly #options: ScopeOptions;
+  readonly #deadlineMs: number;
+  readonly #branches = new BranchList();
+  readonly #brought = new Map<BroughtParticipant, Brought>();
+  readonly #running = new Set<Promise<unknown>>();
+  /** OPEN and every ENLIST: all must be committed before anything is prepared. */
+  readonly #registrations: Promise<unknown>[] = [];
+  #open: Sent | undefined;
+  #state: "active" | "ending" | "ended" = "active";
+  /** Why this transaction can no longer commit. */
+  #broken: unknown;
+  #signal: AbortSignal | undefined;
+
+  constructor(session: Session, runner: BroughtRunner, options: ScopeOptions) {
+    this.gid = options.gid;
+    this.#session = session;
+    this.#runner = runner;
+    this.#options = options;
+    this.#deadlineMs = performance.now() + options.timeoutMs;
+  }
+
+  get signal(): AbortSignal {
+    if (this.#signal === undefined) {
+      const over = AbortSignal.timeout(Math.max(0, Math.ceil(this.#remainingMs())));
+      this.#signal = this.#options.signal === undefined ? over : AbortSignal.any([this.#options.signal, over]);
+    }
+    return this.#signal;
+  }
+
+  on<Handle, R>(participant: BroughtParticipant<Handle>, work: (handle: Handle) => R | Promise<R>): Promise<R> {
+    const running = this.#on(participant, work);
+    const ended = (): void => {
+      this.#running.delete(watched);
+    };
+    const watched: Promise<void> = running.then(ended, ended);
+    this.#running.add(watched);
+    return running;
+  }
+
+  async #on<Handle, R>(participant: BroughtParticipant<Handle>, work: (handle: Handle) => R | Promise<R>): Promise<R> {
+    this.#checkActive("on");
+    const brought = this.#brought.get(participant) ?? this.#bring(participant);
+    const branch = (await brought.begun) as BroughtBranch<Handle>;
+    return await work(branch.handle);
+  }
+
+  ask(participant: string, payload: Uint8Array, options: { readonly branch?: string | undefined } = {}): string {
+    this.#checkActive("ask");
+    return this.#branches.add(participant, "asked", payload, options.branch).id;
+  }
+
+  async enlist(participant: string, payload: Uint8Array, options: { readonly branch?: string | undefined } = {}): Promise<string> {
+    this.#checkActive("enlist");
+    const spec = this.#branches.add(participant, "asked", payload, options.branch);
+    await this.#register(spec);
+    return spec.id;
+  }
+
+  /** Proposes OPEN with the branches so far. Resolves when it is committed. */
+  async open(): Promise<void> {
+    await this.#sendOpen(this.#branches.all());
+  }
+
+  async commit(): Promise<void> {
+    this.#checkState("commit");
+    this.#state = "ending";
+    try {
+      // Nothing was done anywhere: nothing to decide.
+      if (this.#branches.size === 0 && this.#open === undefined) return;
+      await this.#sendCommit(await this.#prepare());
+    } finally {
+      this.#state = "ended";
+    }
+  }
+
+  abort(): Promise<void> {
+    return this.rollback(undefined);
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.abort();
+  }
+
+  /** Rolls back because of `error`; what goes wrong on the way is kept beside it. Never rejects. */
+  async rollback(error: unknown): Promise<void> {
+    if (this.#state !== "active") return;
+    this.#state = "ending";
+    await this.#undo(error);
+    this.#state = "ended";
+  }
+
+  #bring(participant: BroughtParticipant): Brought {
+    const spec = this.#branches.add(participant.name, "brought", NO_PAYLOAD, undefined);
+    const ref: BranchRef = { gid: this.gid, branch: spec.id };
+    // The user's work starts at once; the record must only be there before anything is prepared.
+    const begun = participant.begin(ref).catch((error: unknown) => {
+      const failed = new QuorateError("QUORATE_PARTICIPANT", `${participant.name} could not begin a branch: ${messageOf(error)}`, {
+        gid: this.gid,
+        cause: error,
+      });
+      this.#broken ??= failed;
+      throw failed;
+    });
+    const brought: Brought = { spec, ref, begun };
+    this.#brought.set(participant, brought);
+    void this.#register(spec);
+    return brought;
+  }
+
+  #register(spec: BranchSpec): Promise<unknown> {
+    if (this.#open === undefined) return this.#sendOpen([spec]);
+    // After OPEN's answer, not only after its sending: a repeated OPEN could arrive behind its own ENLIST.
+    const registered = this.#open.answer.then(() =>
+      this.#session.request(
+        { kind: "enlist", gid: this.gid, branch: spec },
+        { timeoutMs: this.#remainingMs(), signal: this.#options.signal },
+      ),
+    );
+    return this.#registration(registered);
+  }
+
+  #sendOpen(branches: readonly BranchSpec[]): Promise<unknown> {
+    const { timeoutMs, signal } = this.#options;
+    try {
+      this.#open = this.#session.send(
+        { kind: "open", gid: this.gid, client: this.#session.client, timeoutMs, branches },
+        { timeoutMs: this.#remainingMs(), signal },
+      );
+    } catch (error) {
+      return this.#registration(Promise.reject(error as Error));
+    }
+    return this.#registration(this.#open.answer);
+  }
+
+  #registration(registered: Promise<unknown>): Promise<unknown> {
+    const checked = registered.catch((error: unknown) => {
+      const failed = notRegistered(error, this.gid);
+      this.#broken ??= failed;
+      throw failed;
+    });
+    checked.catch(() => undefined);
+    this.#registrations.push(checked);
+    return checked;
+  }
+
+  async #prepare(): Promise<readonly { readonly branch: string; readonly vote: Vote }[]> {
+    if (this.#running.size > 0) {
+      const error = new QuorateError(
+        "QUORATE_WRONG_STATE",
+        `${this.#running.size} call(s) of tx.on were still running when the transaction ended; await every one of them`,
+        { gid: this.gid, outcome: "aborted" },
+      );
+      throw await this.#undone(error);
+    }
+    try {
+      await Promise.all(this.#registrations);
+    } catch (error) {
+      throw await this.#undone(error);
+    }
+    const stop = this.#stopped();
+    if (stop !== undefined) throw await this.#undone(stop);
+    const results = await Promise.all([...this.#brought.values()].map((brought) => this.#prepareOne(brought)));
+    const votes: { readonly branch: string; readonly vote: Vote }[] = [];
+    let veto: Vetoed | undefined;
+    for (const result of results) {
+      if ("error" in result) veto ??= result;
+      else votes.push(result);
+    }
+    if (veto !== undefined) throw await this.#undone(this.#vetoed(veto));
+    return votes;
+  }
+
+  async #prepareOne(brought: Brought): Promise<{ readonly branch: string; readonly vote: Vote } | Vetoed> {
+    const { spec, ref } = brought;
+    try {
+      const branch = await brought.begun;
+      const prepared = this.#runner.prepareBrought(spec.participant, ref, () => branch.prepare());
+      const { vote, detail } = await within(prepared, Math.max(TIMEOUT_MS_MIN, this.#remainingMs()), "prepare");
+      return vote === "no" ? { spec, detail, error: undefined } : { branch: spec.id, vote };
+    } catch (error) {
+      return { spec, detail: messageOf(error), error };
+    }
+  }
+
+  #vetoed(veto: Vetoed): QuorateError {
+    const { spec, detail, error } = veto;
+    const options = { outcome: "aborted", retry: "safe", gid: this.gid, reason: "vote-no", cause: error } as const;
+    return error === undefined
+      ? new QuorateError("QUORATE_ABORTED", `aborted: branch ${spec.id} of ${spec.participant} voted no: ${detail}`, options)
+      : new QuorateError("QUORATE_PARTICIPANT", `aborted: branch ${spec.id} of ${spec.participant} could not prepare: ${detail}`, options);
+  }
+
+  /** The reason not to go on, if there is one. */
+  #stopped(): QuorateError | undefined {
+    const { signal, timeoutMs } = this.#options;
+    const options = { outcome: "aborted", retry: "safe", gid: this.gid } as const;
+    if (this.#broken !== undefined) {
+      return this.#broken instanceof QuorateError
+        ? this.#broken
+        : new QuorateError("QUORATE_PARTICIPANT", messageOf(this.#broken), options);
+    }
+    if (signal?.aborted === true) {
+      return new QuorateError("QUORATE_CANCELLED", "cancelled before the commit was sent; rolled back", {
+        ...options,
+        cause: signal.reason,
+      });
+    }
+    if (this.#remainingMs() <= 0) {
+      return new QuorateError("QUORATE_TIMEOUT", `the transaction took longer than its ${timeoutMs} ms; rolled back`, options);
+    }
+    return undefined;
+  }
+
+  async #sendCommit(votes: readonly { readonly branch: string; readonly vote: Vote }[]): Promise<void> {
+    const remainingMs = Math.max(TIMEOUT_MS_MIN, Math.ceil(this.#remainingMs()));
+    let sent: Sent;
+    try {
+      const stop = this.#stopped();
+      if (stop !== undefined) throw stop;
+      sent = this.#session.send(
+        { kind: "commit", gid: this.gid, client: this.#session.client, timeoutMs: remainingMs, branches: this.#branches.all(), votes },
+        { timeoutMs: remainingMs + ANSWER_MARGIN_MS, signal: this.#options.signal },
+      );
+    } catch (error) {
+      throw await this.#undone(error);
+    }
+    let answer: Answer;
+    try {
+      answer = await sent.answer;
+    } catch (error) {
+      // Never written to any stream, and the request is over: it never will be. The branches are still ours to roll back.
+      if (!sent.pending.everWritten) throw await this.#undone(withOutcome(error, "aborted", this.gid));
+      return this.#refused(error);
+    }
+    if (answer.kind !== "decided") throw unexpected("commit", answer);
+    if (answer.decision === "abort") throw abortedError(answer);
+  }
+
+  /** Commit was sent, and the answer is an error. Prepared branches are not ours to roll back any more. */
+  async #refused(error: unknown): Promise<never> {
+    if (!(error instanceof QuorateError) || error.outcome === "unknown") throw withOutcome(error, "unknown", this.gid);
+    if (error.outcome !== undefined) throw error;
+    // Certainly not proposed, so it can only end as aborted; the record, if there is one, is told so now.
+    if (this.#open !== undefined) await this.#abortRecord();
+    throw withOutcome(error, "aborted", this.gid);
+  }
+
+  async #undone(error: unknown): Promise<unknown> {
+    await this.#undo(error);
+    return error;
+  }
+
+  /** Only while Commit was never written: rolls back every branch here and has the record aborted. */
+  async #undo(error: unknown): Promise<void> {
+    // Rolling back under the user's running statements would race with them.
+    while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
+    const failures: unknown[] = [];
+    const undone = [...this.#brought.values()].map(async (brought) => {
+      const branch = await brought.begun.catch(() => undefined);
+      if (branch === undefined) return;
+      try {
+        await within(
+          this.#runner.rollbackBrought(brought.spec.participant, brought.ref, () => branch.rollback()),
+          UNDO_WAIT_MS,
+          "roll back",
+        );
+      } catch (failure) {
+        failures.push(failure);
+      }
+    });
+    await Promise.all([...undone, this.#open === undefined ? undefined : this.#abortRecord()]);
+    attachRollbackFailures(error, failures);
+  }
+
+  /** Resolves when the abort is confirmed, when it cannot be, or after a while: it goes on behind the caller's back then. */
+  #abortRecord(): Promise<void> {
+    const open = this.#open;
+    if (open === undefined) return Promise.resolve();
+    if (!open.pending.everWritten) {
+      this.#session.cancel(open.pending);
+      return open.answer.then(
+        () => undefined,
+        () => undefined,
+      );
+    }
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, ABORT_WAIT_MS);
+      const end = (): void => {
+        clearTimeout(timer);
+        resolve();
+      };
+      const abort = (): Promise<Answer> => this.#session.request({ kind: "abort", gid: this.gid });
+      // Whatever OPEN came to: it may be recorded. If the abort is not confirmed the cluster's own timeout aborts the record.
+      open.answer.then(abort, abort).then(end, end);
+    });
+  }
+
+  #checkActive(call: string): void {
+    this.#checkState(call);
+    if (this.#broken !== undefined) throw this.#broken;
+  }
+
+  #checkState(call: string): void {
+    if (this.#state !== "active") {
+      throw new QuorateError("QUORATE_WRONG_STATE", `tx.${call}: the transaction has ended; use it only until its function returns`, {
+        gid: this.gid,
+      });
+    }
+  }
+
+  #remainingMs(): number {
+    return this.#deadlineMs - performance.now();
+  }
+}
+
+export function abortedError(decided: Decided): QuorateError {
+  const why = decided.detail === "" ? "" : `: ${decided.detail}`;
+  return new QuorateError("QUORATE_ABORTED", `aborted (${decided.reason ?? "no reason recorded"})${why}`, {
+    outcome: "aborted",
+    retry: "safe",
+    gid: decided.gid,
+    reason: decided.reason,
+  });
+}
+
+/** A branch that the cluster does not know is never prepared, so the transaction cannot commit whatever became of the record. */
+function notRegistered(error: unknown, gid: Gid): unknown {
+  if (!(error instanceof QuorateError)) return error;
+  const code = error.code === "QUORATE_OUTCOME_UNKNOWN" ? "QUORATE_NO_QUORUM" : error.code;
+  return new QuorateError(code, `the transaction could not be recorded, so it was not committed: ${error.message}`, {
+    outcome: "aborted",
+    retry: error.retry === "never" ? "never" : "safe",
+    gid,
+    cause: error.cause ?? error,
+  });
+}
+
+function withOutcome(error: unknown, outcome: Outcome, gid: Gid): unknown {
+  if (!(error instanceof QuorateError) || error.outcome !== undefined) return error;
+  return new QuorateError(error.code, error.message, { outcome, retry: error.retry, gid: error.gid ?? gid, cause: error.cause });
+}
+
+/** The promise's result, or an error when it takes longer; the work goes on behind it then. */
+function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => reject(new Error(`${what} did not finish within ${Math.ceil(ms)} ms`)), ms);
+    const clear = (): void => clearTimeout(timer);
+    promise.then(resolve, reject).then(clear, clear);
+  });
+}
