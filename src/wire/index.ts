@@ -1,3 +1,16 @@
+export { answerBytes, knownErrorCode } from "./answer-codec.js";
 export { CLIENT_CHANNEL_OPTIONS, FRAME_BYTES_MAX, RECEIVE_BYTES_MAX, SERVER_OPTIONS } from "./channel-options.js";
+export { requestBytes } from "./client-codec.js";
 export type { Codec, WireCodecs } from "./codec-api.js";
+export { codecs } from "./codecs.js";
 export type { ClientFrame, CoordinatorFrame, FrameCall, NodeStatus, NodeView, ParticipantFrame, ServerFrame } from "./frames.js";
+export { callBytes } from "./participant-codec.js";
+export { controlEventCodec, controlFrameCodec, sessionMessageBytes } from "./peer-codec.js";
+export type { ControlFrame } from "./peer-codec.js";
+export { protoFolder, schema, serviceShape } from "./schema.js";
+export type { MethodShape, ServiceName } from "./schema.js";
+export { snapshotFrameCodec, snapshotRequestCodec, stateEntryBytes } from "./snapshot-codec.js";
+export type { SnapshotEnd, SnapshotFrame, StateEntry } from "./snapshot-codec.js";
+export { moveLeaderRequestCodec, moveLeaderResponseCodec, statusRequestCodec, UNARY_METHOD_OF, UNARY_METHODS } from "./unary-codec.js";
+export type { UnaryMethod, UnaryMethodName } from "./unary-codec.js";
+export { WireError } from "./wire-error.js";
