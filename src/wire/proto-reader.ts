@@ -51,7 +51,8 @@ export class ProtoReader {
   /** Enters a nested message; returns what {@link leave} takes. */
   enter(): number {
     const outer = this.#end;
-    this.#end = this.#at + this.#length();
+    const length = this.#length(); // moves #at
+    this.#end = this.#at + length;
     return outer;
   }
 
@@ -149,7 +150,7 @@ export class ProtoReader {
         this.#take(8);
         return;
       case 2:
-        this.#take(this.#length());
+        this.#take(this.#length()); // in this order: the length moves first
         return;
       case 5:
         this.#take(4);
