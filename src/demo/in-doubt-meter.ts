@@ -14,7 +14,13 @@ import type {
   VoteResult,
 } from "../participant/index.js";
 
-export class InDoubtMeter {
+/** Where the two moments of a doubt are told. */
+export interface DoubtSink {
+  yes(ref: BranchRef): void;
+  outcome(ref: BranchRef): void;
+}
+
+export class InDoubtMeter implements DoubtSink {
   readonly #since = new Map<string, number>();
   #max = 0;
   #resolved = 0;
@@ -53,7 +59,7 @@ export class InDoubtMeter {
 }
 
 /** The same participant, measured. */
-export function metered(inner: Participant, meter: InDoubtMeter): Participant {
+export function metered(inner: Participant, meter: DoubtSink): Participant {
   return {
     name: inner.name,
     kind: inner.kind,
@@ -79,7 +85,7 @@ export function metered(inner: Participant, meter: InDoubtMeter): Participant {
 }
 
 /** The same participant for branches that clients bring, measured. */
-export function meteredBrought<Handle>(inner: BroughtParticipant<Handle>, meter: InDoubtMeter): BroughtParticipant<Handle> {
+export function meteredBrought<Handle>(inner: BroughtParticipant<Handle>, meter: DoubtSink): BroughtParticipant<Handle> {
   return {
     ...metered(inner, meter),
     begin: async (ref: BranchRef): Promise<BroughtBranch<Handle>> => {

@@ -7,12 +7,12 @@ import { join } from "node:path";
 import type { Quorate, Transaction } from "../client/index.js";
 import { kv, kvPayload, type KvEntry, type KvParticipant } from "../participant/kv/index.js";
 import type { Bank } from "./bank.js";
-import { metered, type InDoubtMeter } from "./in-doubt-meter.js";
+import { metered, type DoubtSink } from "./in-doubt-meter.js";
 
 const ACCOUNT = "acct/";
 const LEDGER = "ledger/";
 
-export async function openKvBank(name: string, meter: InDoubtMeter): Promise<Bank> {
+export async function openKvBank(name: string, meter: DoubtSink): Promise<Bank> {
   const dir = await mkdtemp(join(tmpdir(), `quorate-${name}-`));
   const store = kv({ name, dir });
   return {
