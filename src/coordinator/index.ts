@@ -1,3 +1,4 @@
+export { createCoordinator } from "./coordinator.js";
 export type {
   Alarm,
   BranchCall,

@@ -1,0 +1,273 @@
+/**
+ * Calls to participants: which instance, when again, when to stop trying.
+ *
+ * Decides routing, back-off, the breaker of each participant and pauses. Does not decide what a branch is told: it repeats the phase
+ * it was given until a reply settles it. Calls may be repeated and reordered; participants are idempotent.
+ */
+import { must } from "../base/index.js";
+import type { Gid } from "../base/index.js";
+import type { BranchPhase, InstanceId } from "./api.js";
+import type { Context } from "./context.js";
+import { BranchList } from "./drive.js";
+import type { BranchDrive } from "./drive.js";
+import { Timed } from "./timer-wheel.js";
+
+const NO_PAYLOAD = new Uint8Array(0);
+const ERROR_CHARS_MAX = 500;
+
+interface Instance {
+  readonly id: InstanceId;
+  readonly line: ParticipantLine;
+  /** Branches whose call to this instance has no reply yet. */
+  readonly outstanding: BranchList;
+}
+
+/** One participant: its attached instances, and the branches that wait for it. */
+export class ParticipantLine extends Timed {
+  readonly kind = "line";
+  readonly name: string;
+  readonly instances: Instance[] = [];
+  /** Not sent now: unattached, held, backing off or paused. */
+  readonly waiting = new BranchList();
+  /** The next instance for a branch that has none yet. */
+  turn = 0;
+  /** Failures of this participant in a row. */
+  failures = 0;
+  breaker: "closed" | "open" | "half-open" = "closed";
+
+  constructor(name: string) {
+    super();
+    this.name = name;
+  }
+}
+
+export class Courier {
+  readonly #context: Context;
+  readonly #lines = new Map<string, ParticipantLine>();
+  readonly #instances = new Map<InstanceId, Instance>();
+  #epoch = 0;
+  #active = false;
+  #paused = 0;
+
+  constructor(context: Context) {
+    this.#context = context;
+  }
+
+  get paused(): number {
+    return this.#paused;
+  }
+
+  get instances(): number {
+    return this.#instances.size;
+  }
+
+  start(epoch: number): void {
+    this.#epoch = epoch;
+    this.#active = true;
+  }
+
+  /** Forgets every call; instances stay attached. */
+  stop(): void {
+    this.#active = false;
+    this.#paused = 0;
+    for (const line of this.#lines.values()) {
+      for (const branch of line.waiting.toArray()) line.waiting.remove(branch);
+      line.failures = 0;
+      line.breaker = "closed";
+    }
+    for (const { outstanding } of this.#instances.values()) {
+      for (const branch of outstanding.toArray()) outstanding.remove(branch);
+    }
+  }
+
+  participantOf(instance: InstanceId): string | undefined {
+    return this.#instances.get(instance)?.line.name;
+  }
+
+  /** A new instance takes everything that waits for its participant, the paused branches too. */
+  instanceUp(id: InstanceId, participant: string, nowMs: number): void {
+    const line = this.#line(participant);
+    const instance: Instance = { id, line, outstanding: new BranchList() };
+    this.#instances.set(id, instance);
+    line.instances.push(instance);
+    if (!this.#active) return;
+    this.#closeBreaker(line);
+    for (const branch of line.waiting.toArray()) {
+      if (branch.status === "paused") this.#unpause(branch, `participant "${participant}" attached again`);
+      this.#dispatch(branch, nowMs);
+    }
+  }
+
+  /** What the instance had not answered goes to another one at once, or waits. That is no failure of the participant. */
+  instanceDown(id: InstanceId, nowMs: number): void {
+    const instance = this.#instances.get(id);
+    if (instance === undefined) return;
+    this.#instances.delete(id);
+    instance.line.instances.splice(instance.line.instances.indexOf(instance), 1);
+    for (const branch of instance.outstanding.toArray()) this.#dispatch(branch, nowMs);
+  }
+
+  /** Starts a phase of a branch, whatever it was doing before. */
+  send(branch: BranchDrive, phase: BranchPhase, nowMs: number): void {
+    if (branch.status === "paused") this.#paused--;
+    branch.phase = phase;
+    branch.attempt = 0;
+    branch.failures = 0;
+    this.#dispatch(branch, nowMs);
+  }
+
+  /** Sends again now what is not settled, paused or not. */
+  retry(branch: BranchDrive, nowMs: number): void {
+    if (branch.status === "paused") this.#unpause(branch, "an operator asked for a retry");
+    if (branch.status === "settled" || branch.status === "idle") return;
+    this.#dispatch(branch, nowMs);
+  }
+
+  /** One call outside of any drive, sent once: the participant asks by itself when it is lost. */
+  sendOnce(instance: InstanceId, phase: "commit" | "rollback", gid: Gid, branch: string): void {
+    this.#context.outbox.call({ instance, phase, gid, branch, epoch: this.#epoch, attempt: 1, payload: NO_PAYLOAD });
+  }
+
+  /** The reply came: nothing more is sent for this phase. */
+  replied(branch: BranchDrive, status: "idle" | "settled", nowMs: number): void {
+    const line = this.#line(branch.participant);
+    if (branch.status === "paused") this.#paused--;
+    this.#park(branch, status);
+    line.failures = 0;
+    if (line.breaker === "closed") return;
+    this.#closeBreaker(line);
+    for (const waiting of line.waiting.toArray()) if (waiting.status !== "paused") this.#dispatch(waiting, nowMs);
+  }
+
+  /** Nothing is sent for this branch any more. */
+  settle(branch: BranchDrive): void {
+    if (branch.status === "paused") this.#paused--;
+    this.#park(branch, "settled");
+  }
+
+  /** The instance could not do it now. Returns true when an unrecorded branch is given up: nobody but its participant needs it. */
+  failed(branch: BranchDrive, detail: string, nowMs: number): boolean {
+    const { options, outbox, wheel } = this.#context;
+    const line = this.#line(branch.participant);
+    branch.failures++;
+    branch.lastError = detail.slice(0, ERROR_CHARS_MAX);
+    line.failures++;
+    if (line.breaker === "half-open" || (line.breaker === "closed" && line.failures >= options.breakerFailures)) {
+      line.breaker = "open";
+      wheel.set(line, nowMs + options.breakerOpenMs);
+    }
+    if (branch.phase !== "prepare" && branch.failures >= options.attemptsBeforePause) {
+      if (!branch.owed) return true;
+      this.#park(branch, "paused");
+      line.waiting.add(branch);
+      this.#paused++;
+      outbox.alarm(
+        "branch-paused",
+        branch.drive.gid,
+        branch.id,
+        `branch "${branch.id}" of participant "${branch.participant}" is paused after ${branch.failures} failed attempts to ${branch.phase}: ${branch.lastError}`,
+      );
+      return false;
+    }
+    this.#park(branch, "backing-off");
+    line.waiting.add(branch);
+    wheel.set(branch, nowMs + this.#delayMs(branch.failures));
+    return false;
+  }
+
+  /** A call stayed unanswered: the next one goes to another instance, if there is one. */
+  timedOut(branch: BranchDrive, nowMs: number): boolean {
+    if (branch.status === "backing-off") {
+      this.#dispatch(branch, nowMs);
+      return false;
+    }
+    branch.instance = undefined;
+    return this.failed(branch, `no reply to ${branch.phase} within ${this.#context.options.callTimeoutMs} ms`, nowMs);
+  }
+
+  /** The breaker was open long enough, or the last probe came to nothing: one waiting branch tries. */
+  lineTimer(line: ParticipantLine, nowMs: number): void {
+    if (line.breaker === "closed") return;
+    line.breaker = "half-open";
+    // When nobody waits the next call is the probe.
+    const probe = line.waiting.toArray().find((branch) => branch.status !== "paused");
+    if (probe !== undefined && line.instances.length > 0) this.#transmit(probe, line, nowMs);
+  }
+
+  #dispatch(branch: BranchDrive, nowMs: number): void {
+    const line = this.#line(branch.participant);
+    // First out of the lists, so that a probe that changes its phase does not wait for itself.
+    this.#park(branch, "held");
+    if (line.instances.length === 0) {
+      branch.status = "unattached";
+      line.waiting.add(branch);
+    } else if (line.breaker === "open" || (line.breaker === "half-open" && this.#probing(line))) {
+      line.waiting.add(branch);
+    } else {
+      this.#transmit(branch, line, nowMs);
+    }
+  }
+
+  #probing(line: ParticipantLine): boolean {
+    return line.instances.some((instance) => instance.outstanding.first !== undefined);
+  }
+
+  #transmit(branch: BranchDrive, line: ParticipantLine, nowMs: number): void {
+    const { outbox, options, wheel } = this.#context;
+    let instance = branch.instance === undefined ? undefined : this.#instances.get(branch.instance);
+    if (instance === undefined) {
+      instance = must(line.instances[line.turn++ % line.instances.length], "attached instance");
+      branch.instance = instance.id;
+    }
+    branch.status = "sent";
+    branch.attempt++;
+    instance.outstanding.add(branch);
+    wheel.set(branch, nowMs + options.callTimeoutMs);
+    // The probe may be given up without a reply; then this timer sends the next one.
+    if (line.breaker === "half-open") wheel.set(line, nowMs + options.callTimeoutMs + options.breakerOpenMs);
+    outbox.call({
+      instance: instance.id,
+      phase: branch.phase,
+      gid: branch.drive.gid,
+      branch: branch.id,
+      epoch: this.#epoch,
+      attempt: branch.attempt,
+      payload: branch.phase === "prepare" ? branch.payload : NO_PAYLOAD,
+    });
+  }
+
+  #park(branch: BranchDrive, status: BranchDrive["status"]): void {
+    branch.list?.remove(branch);
+    this.#context.wheel.cancel(branch);
+    branch.status = status;
+  }
+
+  #unpause(branch: BranchDrive, why: string): void {
+    this.#paused--;
+    branch.failures = 0;
+    branch.status = "backing-off";
+    this.#context.outbox.alarm("branch-unpaused", branch.drive.gid, branch.id, `branch "${branch.id}" is tried again: ${why}`);
+  }
+
+  #closeBreaker(line: ParticipantLine): void {
+    line.failures = 0;
+    line.breaker = "closed";
+    this.#context.wheel.cancel(line);
+  }
+
+  /** Exponential with full jitter above the shortest delay. */
+  #delayMs(failures: number): number {
+    const { retryDelayMsMin, retryDelayMsMax } = this.#context.options;
+    const cap = Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** Math.min(failures, 30));
+    return retryDelayMsMin + (this.#context.random32() / 0x1_0000_0000) * Math.max(0, cap - retryDelayMsMin);
+  }
+
+  #line(name: string): ParticipantLine {
+    let line = this.#lines.get(name);
+    if (line === undefined) {
+      line = new ParticipantLine(name);
+      this.#lines.set(name, line);
+    }
+    return line;
+  }
+}

@@ -1,0 +1,422 @@
+/**
+ * One transaction from its votes to the last acknowledgement.
+ *
+ * Decides when a DECIDE is proposed and which branches are told what. Rules it keeps: a commit is proposed only with a vote of every
+ * listed branch, counted as a set by branch id; every abort is a proposal; nobody is told or answered before the decision is applied.
+ */
+import { must } from "../base/index.js";
+import type { Gid } from "../base/index.js";
+import { owes } from "../txn/index.js";
+import type { AbortReason, BranchSpec, Lookup, Transaction, Vote } from "../txn/index.js";
+import type { InstanceId } from "./api.js";
+import { alreadyDecidedAnswer, decidedAnswer, decisionIn, gidError } from "./answers.js";
+import type { RecordedDecision } from "./answers.js";
+import type { Chores } from "./chores.js";
+import type { Clients } from "./clients.js";
+import type { Context } from "./context.js";
+import type { Courier } from "./courier.js";
+import { BranchDrive, Drive } from "./drive.js";
+import type { Stage, Waiter, WaiterKind } from "./drive.js";
+import { verdictOf } from "./inquiry.js";
+import type { Answer } from "./request.js";
+import { viewOf } from "./views.js";
+
+/** Requests that may wait for one gid. More are told to come back. */
+const WAITERS_MAX = 1024;
+const DETAIL_CHARS_MAX = 500;
+
+export class Decider {
+  readonly drives: Map<Gid, Drive>;
+  readonly #context: Context;
+  readonly #courier: Courier;
+  readonly #clients: Clients;
+  readonly #chores: Chores;
+  #waiting = 0;
+  /** Drives whose DECIDE was not taken. */
+  readonly #undecided = new Set<Drive>();
+  #undecidedDueMs = Infinity;
+
+  constructor(context: Context, drives: Map<Gid, Drive>, courier: Courier, clients: Clients, chores: Chores) {
+    this.#context = context;
+    this.drives = drives;
+    this.#courier = courier;
+    this.#clients = clients;
+    this.#chores = chores;
+  }
+
+  get waiting(): number {
+    return this.#waiting;
+  }
+
+  wakeAtMs(): number {
+    return this.#undecidedDueMs;
+  }
+
+  tick(nowMs: number): void {
+    if (nowMs < this.#undecidedDueMs) return;
+    this.#undecidedDueMs = Infinity;
+    const drives = [...this.#undecided];
+    this.#undecided.clear();
+    for (const drive of drives) if (this.drives.get(drive.gid) === drive) this.#decideIfReady(drive);
+  }
+
+  /** Every waiter is answered; nothing is remembered. */
+  stop(answerFor: (gid: Gid) => Answer): void {
+    for (const drive of this.drives.values()) this.answerWaiters(drive, () => answerFor(drive.gid));
+    this.drives.clear();
+    this.#undecided.clear();
+    this.#undecidedDueMs = Infinity;
+  }
+
+  // ---- beginning
+
+  create(gid: Gid, client: string, timeoutMs: number, stage: Stage, nowMs: number): Drive {
+    const drive = new Drive(gid, client, timeoutMs, stage);
+    this.drives.set(gid, drive);
+    this.#context.wheel.set(drive, nowMs + timeoutMs);
+    return drive;
+  }
+
+  /** Goes on with a recorded transaction: told again when decided, asked again when sealed, watched when open. */
+  adopt(transaction: Transaction, nowMs: number): Drive {
+    const { gid, client, timeoutMs, state } = transaction;
+    const drive = this.create(gid, client, timeoutMs, state, nowMs);
+    if (state === "decided") this.#tell(drive, transaction, nowMs);
+    else if (state === "open") this.#clients.track(drive, nowMs);
+    else this.#carryOn(drive, transaction, nowMs);
+    return drive;
+  }
+
+  /** A sealed transaction exists because a client asked to commit it, so it is decided by its votes, not given up. */
+  #carryOn(drive: Drive, transaction: Transaction, nowMs: number): void {
+    drive.list(transaction.branches);
+    for (const { id, participant, vote } of transaction.branches) if (vote !== undefined) this.#bring(drive, id, participant, vote);
+    this.#prepare(drive, nowMs);
+    this.#decideIfReady(drive);
+  }
+
+  /** Proposes BEGIN and, in parallel, asks the participants. With every vote brought, the decision goes out in the same batch. */
+  begin(
+    drive: Drive,
+    branches: readonly BranchSpec[],
+    votes: readonly { readonly branch: string; readonly vote: Vote }[],
+    nowMs: number,
+  ): void {
+    this.#clients.untrack(drive);
+    drive.stage = "sealing";
+    drive.list(branches);
+    const { gid, client, timeoutMs } = drive;
+    this.#context.outbox.propose({ kind: "BEGIN", gid, client, timeoutMs, branches: sortedById(branches), votes });
+    for (const { branch, vote } of votes) {
+      const spec = must(
+        branches.find((candidate) => candidate.id === branch),
+        "branch of a checked vote",
+      );
+      this.#bring(drive, branch, spec.participant, vote);
+    }
+    this.#prepare(drive, nowMs);
+    this.#decideIfReady(drive);
+  }
+
+  /** BEGIN was not taken, or refused at apply: votes are kept, nothing counts until another Commit. */
+  unseal(drive: Drive, stage: "open" | "unrecorded", nowMs: number): void {
+    if (drive.stage !== "sealing") return;
+    drive.stage = stage;
+    if (stage === "open") this.#clients.track(drive, nowMs);
+  }
+
+  sealed(drive: Drive): void {
+    if (drive.stage === "decided") return;
+    drive.stage = "sealed";
+    this.#decideIfReady(drive);
+  }
+
+  #prepare(drive: Drive, nowMs: number): void {
+    for (const branch of drive.branches) {
+      if (branch.listed && branch.mode === "asked" && branch.vote === undefined && branch.status === "idle") {
+        this.#courier.send(branch, "prepare", nowMs);
+      }
+    }
+  }
+
+  // ---- votes and decision
+
+  #bring(drive: Drive, id: string, participant: string, vote: Vote): void {
+    const branch = must(drive.find(id, participant), "listed branch");
+    if (branch.vote !== undefined) return;
+    branch.vote = vote;
+    drive.missing--;
+  }
+
+  voted(branch: BranchDrive, vote: Vote, detail: string, instance: InstanceId, nowMs: number): void {
+    const { drive } = branch;
+    if (branch.phase !== "prepare" || drive.stage === "decided") {
+      this.strayVote(instance, drive.gid, branch.id, vote);
+      return;
+    }
+    this.#courier.replied(branch, "idle", nowMs);
+    if (branch.vote === undefined) {
+      branch.vote = vote;
+      branch.voteDetail = detail.slice(0, DETAIL_CHARS_MAX);
+      if (branch.listed) drive.missing--;
+    } else if (branch.vote === "read-only" && vote === "yes") {
+      // A repeated prepare did the work again. Before the decision is proposed that copy counts; after it, it is a duplicate.
+      if (drive.deciding === undefined) branch.vote = "yes";
+      else branch.duplicate = true;
+    } else if (branch.vote !== vote && !(branch.vote === "yes" && vote === "read-only")) {
+      this.#context.outbox.alarm(
+        "vote-changed",
+        drive.gid,
+        branch.id,
+        `branch "${branch.id}" of participant "${branch.participant}" voted ${branch.vote}, then ${vote}; the first vote counts`,
+      );
+    }
+    this.#decideIfReady(drive);
+  }
+
+  /** A vote for a transaction that nobody waits for: a participant that says yes holds locks, so it gets the outcome at once. */
+  strayVote(instance: InstanceId, gid: Gid, branch: string, vote: Vote): void {
+    if (vote !== "yes") return;
+    const verdict = verdictOf(this.#context.state.lookup(gid), branch, this.#courier.participantOf(instance));
+    if (verdict !== undefined) this.#courier.sendOnce(instance, verdict, gid, branch);
+  }
+
+  #decideIfReady(drive: Drive): void {
+    if (drive.deciding !== undefined || drive.stage === "decided") return;
+    if (drive.abortWanted !== undefined) {
+      this.abort(drive, drive.abortWanted.reason, drive.abortWanted.detail);
+      return;
+    }
+    if (drive.stage !== "sealing" && drive.stage !== "sealed") return;
+    const refused = drive.branches.find((branch) => branch.listed && branch.vote === "no");
+    if (refused !== undefined) {
+      const why = refused.voteDetail === "" ? "" : `: ${refused.voteDetail}`;
+      this.abort(drive, "vote-no", `branch "${refused.id}" of participant "${refused.participant}" voted no${why}`);
+      return;
+    }
+    if (drive.missing > 0) return;
+    drive.deciding = "commit";
+    const { gid } = drive;
+    const { yes, readOnly } = votesOf(drive);
+    this.#context.outbox.propose({ kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes, readOnly });
+  }
+
+  /** Proposes the abort, unless a decision is on its way: the first one in the log wins whatever is proposed here. */
+  abort(drive: Drive, reason: AbortReason, detail: string): void {
+    if (drive.stage === "decided") return;
+    drive.abortWanted ??= { reason, detail: detail.slice(0, DETAIL_CHARS_MAX) };
+    if (drive.deciding !== undefined) return;
+    drive.deciding = "abort";
+    const wanted = drive.abortWanted;
+    const { gid } = drive;
+    const { yes, readOnly } = votesOf(drive);
+    this.#context.outbox.propose({ kind: "DECIDE", gid, decision: "abort", reason: wanted.reason, detail: wanted.detail, yes, readOnly });
+  }
+
+  deadline(drive: Drive): void {
+    const missing = drive.branches.find((branch) => branch.listed && branch.vote === undefined);
+    const stage = drive.stage === "open" || drive.stage === "opening" ? "no Commit came" : "undecided";
+    const why =
+      missing === undefined ? stage : `no vote of branch "${missing.id}" of participant "${missing.participant}": ${whyMissing(missing)}`;
+    this.abort(drive, "timeout", `${why} within ${drive.timeoutMs} ms`);
+  }
+
+  /** The DECIDE was not taken by the replica. */
+  decideNotTaken(drive: Drive, nowMs: number): void {
+    drive.deciding = undefined;
+    if (drive.stage === "decided") return;
+    if (drive.stage === "unrecorded" && drive.branches.length === 0) return this.drop(drive);
+    this.#undecided.add(drive);
+    this.#undecidedDueMs = Math.min(this.#undecidedDueMs, nowMs + this.#context.options.retryDelayMsMin);
+  }
+
+  /** A commit was refused at apply, because its BEGIN was. An abort asked for meanwhile goes out now. */
+  commitRefused(drive: Drive, nowMs: number): void {
+    if (drive.stage === "decided") return;
+    drive.deciding = undefined;
+    if (drive.abortWanted !== undefined) this.#decideIfReady(drive);
+    else if (!drive.timerSet) this.#context.wheel.set(drive, nowMs + drive.timeoutMs);
+  }
+
+  /** An abort was refused at apply: the gid is below the floor or malformed, so there is nothing to decide. */
+  abortRefused(drive: Drive, answer: Answer, nowMs: number): void {
+    if (drive.stage === "decided") return;
+    this.answerWaiters(drive, () => answer);
+    this.#settle(drive, this.#context.state.lookup(drive.gid), nowMs);
+  }
+
+  // ---- outcome
+
+  /** A decision for this gid is committed and applied; it may be an older one. */
+  decided(gid: Gid, first: boolean, nowMs: number): void {
+    const found = this.#context.state.lookup(gid);
+    const recorded = decisionIn(found);
+    const drive = this.drives.get(gid);
+    if (recorded === undefined) return;
+    if (drive === undefined) {
+      // A later one finds the drive gone because everything is acknowledged, or not yet swept.
+      if (first && found.kind === "transaction") this.adopt(found.transaction, nowMs);
+      return;
+    }
+    this.answerWaiters(drive, (waiter) => decidedFor(waiter.kind, gid, recorded, found, drive));
+    if (drive.stage !== "decided") this.#settle(drive, found, nowMs);
+  }
+
+  #settle(drive: Drive, found: Lookup, nowMs: number): void {
+    this.#context.wheel.cancel(drive);
+    this.#clients.untrack(drive);
+    if (found.kind === "transaction") return this.#tell(drive, found.transaction, nowMs);
+    drive.stage = "decided";
+    this.#release(drive, found, nowMs);
+    if (drive.unsettled === 0) this.drop(drive);
+  }
+
+  /** Sends the outcome to every branch that owes an acknowledgement. */
+  #tell(drive: Drive, transaction: Transaction, nowMs: number): void {
+    const record = must(transaction.decision, "decision to tell");
+    const phase = record.decision === "commit" ? "commit" : "rollback";
+    this.#context.wheel.cancel(drive);
+    drive.stage = "decided";
+    for (const recorded of transaction.branches) {
+      if (!owes(recorded, record.decision)) continue;
+      let branch = drive.find(recorded.id, recorded.participant);
+      if (branch === undefined) {
+        branch = new BranchDrive(drive, recorded);
+        drive.branches.push(branch);
+      }
+      branch.owed = true;
+      drive.unsettled++;
+      this.#courier.send(branch, phase, nowMs);
+    }
+    this.#release(drive, { kind: "transaction", transaction }, nowMs);
+    if (drive.unsettled === 0) this.drop(drive);
+  }
+
+  /** Branches that were asked but are not owed: left over from a refused Commit, or duplicates of a read-only one. */
+  #release(drive: Drive, found: Lookup, nowMs: number): void {
+    for (const branch of drive.branches) {
+      if (branch.owed) continue;
+      const asked = branch.mode === "asked" && branch.attempt > 0 && branch.vote !== "no";
+      const released =
+        asked && verdictOf(found, branch.id, branch.participant) === "rollback" && (branch.vote !== "read-only" || branch.duplicate);
+      if (released) {
+        drive.unsettled++;
+        this.#courier.send(branch, "rollback", nowMs);
+      } else {
+        this.#courier.settle(branch);
+      }
+    }
+  }
+
+  /** The participant acknowledged the outcome durably. */
+  acknowledged(branch: BranchDrive, nowMs: number): void {
+    const { drive } = branch;
+    if (branch.status === "settled") return;
+    this.#courier.replied(branch, "settled", nowMs);
+    if (branch.owed) this.#chores.done(drive.gid, branch.id, nowMs);
+    this.#settledOne(drive);
+  }
+
+  /** The branch needs no acknowledgement any more: settled by hand, or given up. */
+  released(branch: BranchDrive): void {
+    if (branch.status === "settled" || branch.drive.stage !== "decided") return;
+    this.#courier.settle(branch);
+    this.#settledOne(branch.drive);
+  }
+
+  #settledOne(drive: Drive): void {
+    drive.unsettled--;
+    if (drive.unsettled === 0) this.drop(drive);
+  }
+
+  drop(drive: Drive): void {
+    this.#context.wheel.cancel(drive);
+    this.#clients.untrack(drive);
+    this.#undecided.delete(drive);
+    for (const branch of drive.branches) this.#courier.settle(branch);
+    this.drives.delete(drive.gid);
+  }
+
+  // ---- waiters
+
+  /** The same request, sent again, waits once. */
+  wait(drive: Drive, kind: WaiterKind, session: number, request: number, branch = ""): "waiting" | "repeated" | "full" {
+    if (drive.waiters.some((waiter) => waiter.session === session && waiter.request === request)) return "repeated";
+    if (drive.waiters.length >= WAITERS_MAX) return "full";
+    drive.waiters.push({ kind, session, request, branch });
+    this.#waiting++;
+    return "waiting";
+  }
+
+  /** Answers and removes the waiters for which there is an answer. */
+  answerWaiters(drive: Drive, answerFor: (waiter: Waiter) => Answer | undefined): void {
+    if (drive.waiters.length === 0) return;
+    const left: Waiter[] = [];
+    for (const waiter of drive.waiters) {
+      const answer = answerFor(waiter);
+      if (answer === undefined) left.push(waiter);
+      else {
+        this.#context.outbox.answer(waiter.session, waiter.request, answer);
+        this.#waiting--;
+      }
+    }
+    drive.waiters = left;
+  }
+
+  /** Answers the first open, or enlist of this branch: their records are applied in the order they were proposed. */
+  answerFirst(drive: Drive, kind: "open" | "enlist", branch: string, answer: Answer): void {
+    let answered = false;
+    this.answerWaiters(drive, (waiter) => {
+      if (answered || waiter.kind !== kind || waiter.branch !== branch) return undefined;
+      answered = true;
+      return answer;
+    });
+  }
+
+  /** A Commit came too late to start its gid: its waiters are answered when the abort that makes this final is decided. */
+  fence(drive: Drive, detail: string): void {
+    drive.waiters = drive.waiters.map((waiter) => (waiter.kind === "commit" ? { ...waiter, kind: "late-commit" } : waiter));
+    this.abort(drive, "timeout", detail);
+  }
+}
+
+function decidedFor(kind: WaiterKind, gid: Gid, recorded: RecordedDecision, found: Lookup, drive: Drive): Answer {
+  switch (kind) {
+    case "commit":
+      return decidedAnswer(gid, recorded);
+    case "abort":
+      return recorded.decision === "abort" ? decidedAnswer(gid, recorded) : alreadyDecidedAnswer(gid, recorded);
+    case "late-commit":
+      if (recorded.decision === "commit") return decidedAnswer(gid, recorded);
+      return gidError("expired", `transaction ${gid} was never started: its Commit came after the commit window`, gid, "aborted");
+    case "outcome":
+      return { kind: "transaction", transaction: viewOf(gid, found, drive) };
+    case "open":
+    case "enlist":
+      return alreadyDecidedAnswer(gid, recorded);
+  }
+}
+
+function votesOf(drive: Drive): { readonly yes: string[]; readonly readOnly: string[] } {
+  const yes: string[] = [];
+  const readOnly: string[] = [];
+  for (const branch of drive.branches) {
+    if (!branch.listed) continue;
+    if (branch.vote === "yes") yes.push(branch.id);
+    else if (branch.vote === "read-only") readOnly.push(branch.id);
+  }
+  return { yes, readOnly };
+}
+
+function whyMissing(branch: BranchDrive): string {
+  if (branch.status === "unattached") return "no instance of it is attached";
+  if (branch.lastError !== undefined) return `asked ${branch.attempt} times, last error: ${branch.lastError}`;
+  return branch.status === "held" ? "its participant keeps failing" : `asked ${branch.attempt} times, no reply`;
+}
+
+function sortedById(branches: readonly BranchSpec[]): readonly BranchSpec[] {
+  for (let i = 1; i < branches.length; i++) {
+    if ((branches[i - 1] as BranchSpec).id > (branches[i] as BranchSpec).id) return [...branches].sort((a, b) => (a.id < b.id ? -1 : 1));
+  }
+  return branches;
+}

@@ -1,0 +1,159 @@
+/**
+ * What the leader keeps in memory of a transaction under way: who waits, whose votes are in, what each branch was told.
+ *
+ * All of it can be lost at any time: the next leader makes it again from the replicated state. Nothing here is a decision.
+ */
+import type { Gid } from "../base/index.js";
+import { sameBranch } from "../txn/index.js";
+import type { AbortReason, BranchMode, BranchSpec, Decision, Vote } from "../txn/index.js";
+import type { BranchPhase, ClientSession, InstanceId } from "./api.js";
+import { Timed } from "./timer-wheel.js";
+
+/**
+ * Where the call of a branch stands. `idle`: nothing to send. `unattached`: no instance of its participant is here. `held`: the
+ * participant's breaker is open. `sent`: waiting for the reply. `backing-off`: failed, will be sent again. `paused`: failed too
+ * often. `settled`: the outcome is acknowledged, or was never owed.
+ */
+export type CallStatus = "idle" | "unattached" | "held" | "sent" | "backing-off" | "paused" | "settled";
+
+export class BranchDrive extends Timed {
+  readonly kind = "branch";
+  readonly drive: Drive;
+  readonly id: string;
+  readonly participant: string;
+  readonly mode: BranchMode;
+  readonly payload: Uint8Array;
+  /** In the list of the Commit under way: its vote counts. Otherwise left over from a refused one. */
+  listed = false;
+  vote: Vote | undefined = undefined;
+  voteDetail = "";
+  /** It voted read-only, and later a repeated prepare did the work again and voted yes: that copy must be rolled back. */
+  duplicate = false;
+  phase: BranchPhase = "prepare";
+  status: CallStatus = "idle";
+  /** The record owes it the outcome, so that its acknowledgement is logged as DONE. */
+  owed = false;
+  /** Calls sent in this phase. */
+  attempt = 0;
+  /** Calls that failed or timed out in a row. */
+  failures = 0;
+  lastError: string | undefined = undefined;
+  instance: InstanceId | undefined = undefined;
+  list: BranchList | undefined = undefined;
+  listNext: BranchDrive | undefined = undefined;
+  listPrevious: BranchDrive | undefined = undefined;
+
+  constructor(drive: Drive, spec: BranchSpec) {
+    super();
+    this.drive = drive;
+    this.id = spec.id;
+    this.participant = spec.participant;
+    this.mode = spec.mode;
+    this.payload = spec.payload;
+  }
+}
+
+/** Branches in the order they came; each is in at most one list, so that leaving one needs no search. */
+export class BranchList {
+  #head: BranchDrive | undefined = undefined;
+  #tail: BranchDrive | undefined = undefined;
+
+  get first(): BranchDrive | undefined {
+    return this.#head;
+  }
+
+  /** Moves `branch` here from the list it is in. */
+  add(branch: BranchDrive): void {
+    branch.list?.remove(branch);
+    branch.list = this;
+    branch.listPrevious = this.#tail;
+    branch.listNext = undefined;
+    if (this.#tail === undefined) this.#head = branch;
+    else this.#tail.listNext = branch;
+    this.#tail = branch;
+  }
+
+  remove(branch: BranchDrive): void {
+    if (branch.list !== this) return;
+    if (branch.listPrevious === undefined) this.#head = branch.listNext;
+    else branch.listPrevious.listNext = branch.listNext;
+    if (branch.listNext === undefined) this.#tail = branch.listPrevious;
+    else branch.listNext.listPrevious = branch.listPrevious;
+    branch.list = branch.listNext = branch.listPrevious = undefined;
+  }
+
+  toArray(): BranchDrive[] {
+    const out: BranchDrive[] = [];
+    for (let branch = this.#head; branch !== undefined; branch = branch.listNext) out.push(branch);
+    return out;
+  }
+}
+
+/** `late-commit`: a Commit outside its window, answered when the abort that fences it is decided. */
+export type WaiterKind = "open" | "enlist" | "commit" | "late-commit" | "abort" | "outcome";
+
+export interface Waiter {
+  readonly kind: WaiterKind;
+  readonly session: ClientSession;
+  readonly request: number;
+  /** The branch of an enlist. */
+  readonly branch: string;
+}
+
+/**
+ * `opening`, `sealing`: OPEN or BEGIN is proposed. `open`, `sealed`: it is applied. `unrecorded`: there is no record, and none is on
+ * its way: a refused Commit or an abort of an unknown gid. `decided`: a decision is applied.
+ */
+export type Stage = "unrecorded" | "opening" | "open" | "sealing" | "sealed" | "decided";
+
+export class Drive extends Timed {
+  readonly kind = "drive";
+  readonly gid: Gid;
+  readonly client: string;
+  readonly timeoutMs: number;
+  stage: Stage;
+  branches: BranchDrive[] = [];
+  /** Listed branches without a vote. */
+  missing = 0;
+  /** The DECIDE that is on its way. */
+  deciding: Decision | undefined = undefined;
+  /** Why it is to be aborted, kept so that a refused proposal can be repeated. */
+  abortWanted: { readonly reason: AbortReason; readonly detail: string } | undefined = undefined;
+  /** Branches that were told the outcome and have not acknowledged it. */
+  unsettled = 0;
+  waiters: Waiter[] = [];
+
+  constructor(gid: Gid, client: string, timeoutMs: number, stage: Stage) {
+    super();
+    this.gid = gid;
+    this.client = client;
+    this.timeoutMs = timeoutMs;
+    this.stage = stage;
+  }
+
+  /** A branch by id and participant: a refused Commit may have used the same id for another participant. */
+  find(id: string, participant: string): BranchDrive | undefined {
+    for (const branch of this.branches) if (branch.id === id && branch.participant === participant) return branch;
+    return undefined;
+  }
+
+  /** A branch that was asked under this id with other contents: its participant may hold that other work. */
+  contradicts(spec: BranchSpec): boolean {
+    return this.branches.some((branch) => branch.id === spec.id && branch.attempt > 0 && !sameBranch(branch, spec));
+  }
+
+  /** Makes `specs` the list whose votes count. Votes of branches that were asked before are kept. */
+  list(specs: readonly BranchSpec[]): void {
+    for (const branch of this.branches) branch.listed = false;
+    this.missing = 0;
+    for (const spec of specs) {
+      let branch = this.find(spec.id, spec.participant);
+      if (branch === undefined || !sameBranch(branch, spec)) {
+        branch = new BranchDrive(this, spec);
+        this.branches.push(branch);
+      }
+      branch.listed = true;
+      if (branch.vote === undefined) this.missing++;
+    }
+  }
+}
