@@ -3,3 +3,4 @@ export type { ProposeRefusal, Ready, Role, SessionId, SyncKind, ZabEvent, ZabInp
 export type { Configuration, Member, Membership } from "./membership.js";
 export type { ControlMessage, ElectionVote, PeerState, SessionMessage } from "./message.js";
 export type { CreateZabPeer, SyncRecord, ZabOptions, ZabPeer, ZabStatus } from "./peer-api.js";
+export { createZabPeer } from "./peer.js";

@@ -42,7 +42,12 @@ export type ZabInput =
 
 export type Role =
   | { readonly kind: "looking" }
-  | { readonly kind: "following"; readonly leader: NodeId; readonly epoch: number; readonly phase: "discovery" | "synchronization" | "broadcast" }
+  | {
+      readonly kind: "following";
+      readonly leader: NodeId;
+      readonly epoch: number;
+      readonly phase: "discovery" | "synchronization" | "broadcast";
+    }
   | { readonly kind: "leading"; readonly epoch: number; readonly phase: "discovery" | "synchronization" | "broadcast" };
 
 export type SyncKind = "DIFF" | "TRUNC" | "SNAP";

@@ -57,10 +57,19 @@ export interface ZabStatus {
 export interface ZabPeer {
   step(input: ZabInput, nowMs: number): void;
   /** Appends one entry per payload in this order. On success the entries are (epoch, first.counter + i). */
-  propose(payloads: readonly Uint8Array[], nowMs: number): { readonly ok: true; readonly first: Zxid } | { readonly ok: false; readonly refusal: ProposeRefusal };
+  propose(
+    payloads: readonly Uint8Array[],
+    nowMs: number,
+  ): { readonly ok: true; readonly first: Zxid } | { readonly ok: false; readonly refusal: ProposeRefusal };
   /** Everything owed since the last call. Cheap when nothing is owed. */
   drain(): Ready;
   status(): ZabStatus;
 }
 
-export type CreateZabPeer = (id: NodeId, recovered: RecoveredLog, options: ZabOptions, /** 32 random bits */ random32: () => number, nowMs: number) => ZabPeer;
+export type CreateZabPeer = (
+  id: NodeId,
+  recovered: RecoveredLog,
+  options: ZabOptions,
+  /** 32 random bits */ random32: () => number,
+  nowMs: number,
+) => ZabPeer;

@@ -4,6 +4,7 @@
  * A quorum is a majority of the voters of the membership in force and, while a change is under way, of the proposed one too.
  * Any two quorums of one configuration therefore share a voter. Decides nothing about who is alive or who may be believed.
  */
+import { equalZxid } from "../base/index.js";
 import type { NodeId, Zxid } from "../base/index.js";
 import type { Configuration, Membership } from "./membership.js";
 
@@ -33,6 +34,13 @@ export function votersOf(configuration: Configuration): NodeId[] {
 /** The newest membership this configuration has heard of. */
 export function versionOf(configuration: Configuration): Zxid {
   return (configuration.next ?? configuration.current).version;
+}
+
+/** Memberships are named by the entry that introduced them. */
+export function sameConfiguration(a: Configuration, b: Configuration): boolean {
+  if (!equalZxid(a.current.version, b.current.version)) return false;
+  if (a.next === undefined || b.next === undefined) return a.next === b.next;
+  return equalZxid(a.next.version, b.next.version);
 }
 
 function isMajority(membership: Membership, supports: (id: NodeId) => boolean): boolean {

@@ -1,0 +1,266 @@
+/**
+ * Phase 0: fast leader election. Decides whom to follow, or to lead; promises nothing.
+ *
+ * Safety rests on acceptedEpoch, never on votes, so votes are volatile and a wrong result costs one attempt. What matters is
+ * that the best log is found quickly, that a node finds a leader that exists already, and that nobody waits for the dead.
+ */
+import { ZXID_ZERO, assert } from "../base/index.js";
+import type { NodeId } from "../base/index.js";
+import type { Core } from "./core.js";
+import type { ElectionVote } from "./message.js";
+import { isQuorum, isVoter, versionOf, votersOf } from "./quorum.js";
+import type { Following, Leading, Looking, Notify, Transition } from "./roles.js";
+import { compareVotes } from "./vote.js";
+
+export function createLooking(core: Core, successor: NodeId | undefined, loyalTo: Looking["loyalTo"]): Looking {
+  return {
+    kind: "looking",
+    started: false,
+    held: new Map(),
+    successor,
+    loyalTo,
+    vote: undefined,
+    received: new Map(),
+    settled: new Map(),
+    abstaining: new Set(),
+    startedMs: core.nowMs,
+    finalizeAtMs: Infinity,
+    resendAtMs: Infinity,
+    resendMs: core.options.notifyResendMsMin,
+  };
+}
+
+/** Starts the election once the disk holds everything that was submitted and no snapshot is being installed. */
+export function startElection(core: Core, looking: Looking): Transition | undefined {
+  if (looking.started || !core.disk.idle || core.installing !== undefined) return undefined;
+  looking.started = true;
+  looking.startedMs = core.nowMs;
+  core.electionsStarted++;
+  beginRound(core, looking, core.round + 1);
+  core.out.event("election-started", { round: core.round, nonVoting: !core.mayVote });
+  let decision = decide(core, looking);
+  for (const [from, notify] of looking.held) decision ??= onNotify(core, looking, from, notify);
+  looking.held.clear();
+  return decision;
+}
+
+export function onNotify(core: Core, looking: Looking, from: NodeId, notify: Notify): Transition | undefined {
+  if (!looking.started) {
+    looking.held.set(from, notify);
+    return undefined;
+  }
+  if (!isVoter(core.configuration, from)) {
+    answer(core, looking, from, notify);
+    return undefined;
+  }
+  if (notify.state === "looking") onLookingPeer(core, looking, from, notify);
+  else {
+    looking.abstaining.delete(from);
+    looking.settled.set(from, {
+      state: notify.state,
+      leader: notify.vote.leader,
+      settledEpoch: notify.settledEpoch,
+      round: notify.round,
+    });
+  }
+  return decide(core, looking);
+}
+
+export function onLinkDown(core: Core, looking: Looking, peer: NodeId): Transition | undefined {
+  if (!looking.started) return undefined;
+  looking.settled.delete(peer);
+  // The candidate died before it could lead: everybody votes anew, or would wait for it until initLimit.
+  if (looking.vote?.leader === peer) beginRound(core, looking, core.round + 1);
+  return decide(core, looking);
+}
+
+export function onLinkUp(core: Core, looking: Looking, peer: NodeId): void {
+  if (looking.started) send(core, looking, peer, true);
+}
+
+export function onElectionTimers(core: Core, looking: Looking): Transition | undefined {
+  if (!looking.started) return undefined;
+  const { successor } = looking;
+  if (successor !== undefined && core.nowMs >= looking.startedMs + core.options.finalizeWaitMs) {
+    looking.successor = undefined;
+    // The named successor did not come forward: the ordinary order decides.
+    const silent = successor !== core.id && !looking.received.has(successor) && !looking.settled.has(successor);
+    if (looking.vote?.leader === successor && silent) beginRound(core, looking, core.round + 1);
+  }
+  if (core.nowMs >= looking.resendAtMs) {
+    broadcast(core, looking);
+    looking.resendMs = Math.min(looking.resendMs * 2, core.options.notifyResendMsMax);
+    looking.resendAtMs = core.nowMs + core.jitter(looking.resendMs);
+  }
+  return decide(core, looking);
+}
+
+export function electionWakeAtMs(core: Core, looking: Looking): number {
+  if (!looking.started) return Infinity;
+  const successorMs = looking.successor === undefined ? Infinity : looking.startedMs + core.options.finalizeWaitMs;
+  return Math.min(looking.finalizeAtMs, looking.resendAtMs, successorMs);
+}
+
+/** A node with a leader answers a looking one: this is how a node that was away finds the leader. */
+export function answerSettled(core: Core, role: Following | Leading, to: NodeId): void {
+  core.out.control(to, {
+    kind: "NOTIFY",
+    round: core.round,
+    state: role.kind,
+    // The epoch is the present one, not the one of the election: votes of settled peers must agree (ZOOKEEPER-1732, 1818).
+    vote: {
+      leader: role.kind === "leading" ? core.id : role.leader,
+      epoch: core.disk.durableEpochs.currentEpoch,
+      zxid: core.lastDurable,
+    },
+    settledEpoch: role.epoch,
+    nonVoting: !core.mayVote,
+    configVersion: versionOf(core.configuration),
+    wantsReply: false,
+  });
+}
+
+// ---- inside
+
+function beginRound(core: Core, looking: Looking, round: number): void {
+  core.round = round;
+  looking.received.clear();
+  looking.vote = initialVote(core, looking);
+  looking.finalizeAtMs = Infinity;
+  looking.resendMs = core.options.notifyResendMsMin;
+  looking.resendAtMs = core.nowMs + core.jitter(looking.resendMs);
+  broadcast(core, looking);
+}
+
+/** What this node votes for before it has heard anybody: the named successor, which has everything this node has, or itself. */
+function initialVote(core: Core, looking: Looking): ElectionVote | undefined {
+  if (!core.mayVote) return undefined;
+  const { successor } = looking;
+  const named = successor !== undefined && isVoter(core.configuration, successor) && !core.deadLinks.has(successor);
+  return { leader: named ? successor : core.id, epoch: core.disk.durableEpochs.currentEpoch, zxid: core.lastDurable };
+}
+
+function onLookingPeer(core: Core, looking: Looking, from: NodeId, notify: Notify): void {
+  looking.settled.delete(from);
+  if (notify.nonVoting) {
+    looking.abstaining.add(from);
+    looking.received.delete(from);
+    answer(core, looking, from, notify);
+    return;
+  }
+  looking.abstaining.delete(from);
+  if (notify.round > core.round || (!core.mayVote && notify.round !== core.round)) {
+    // A node that may not vote has no round of its own: it goes where the voters are.
+    const before = looking.vote;
+    looking.received.clear();
+    core.round = notify.round;
+    looking.vote = initialVote(core, looking);
+    looking.finalizeAtMs = Infinity;
+    looking.received.set(from, notify.vote);
+    adopt(core, looking, notify.vote);
+    if (before !== undefined || looking.vote !== undefined) broadcast(core, looking);
+    return;
+  }
+  if (notify.round < core.round) {
+    // Even without being asked: the sender is behind and its vote cannot be counted.
+    send(core, looking, from, false);
+    return;
+  }
+  const known = looking.received.get(from);
+  // The lane reorders: inside a round votes only improve, so the better one is the newer one.
+  if (known === undefined || compareVotes(notify.vote, known) > 0) looking.received.set(from, notify.vote);
+  const candidate = looking.vote?.leader;
+  const adopted = adopt(core, looking, notify.vote);
+  if (adopted && looking.vote?.leader !== candidate) broadcast(core, looking);
+  else answer(core, looking, from, notify);
+}
+
+/** Takes the vote if it is better and its candidate is a voter not known dead. */
+function adopt(core: Core, looking: Looking, vote: ElectionVote): boolean {
+  if (!isVoter(core.configuration, vote.leader) || core.deadLinks.has(vote.leader)) return false;
+  // A node that may not vote never agrees to lead, whatever an old message of its own says.
+  if (vote.leader === core.id && !core.mayVote) return false;
+  if (looking.vote !== undefined && compareVotes(vote, looking.vote) <= 0) return false;
+  if (vote.leader !== looking.vote?.leader) looking.finalizeAtMs = Infinity;
+  looking.vote = vote;
+  return true;
+}
+
+function decide(core: Core, looking: Looking): Transition | undefined {
+  return joinSettled(core, looking) ?? concludeRound(core, looking);
+}
+
+/**
+ * A leader exists: follow it when it says so itself and a quorum agrees. Settled peers are matched on (leader, epoch) only, for
+ * their zxid and round legitimately differ (ZOOKEEPER-1732); or, in the round of this very election, on the leader.
+ */
+function joinSettled(core: Core, looking: Looking): Transition | undefined {
+  const { settled, received, vote, loyalTo } = looking;
+  for (const [leader, claim] of settled) {
+    if (claim.state !== "leading" || claim.leader !== leader || leader === core.id || core.deadLinks.has(leader)) continue;
+    const epoch = claim.settledEpoch;
+    const loyal = loyalTo !== undefined && loyalTo.leader === leader && loyalTo.epoch === epoch && core.nowMs < loyalTo.untilMs;
+    const inOffice = isQuorum(core.configuration, (id) => {
+      if (id === core.id) return loyal && core.mayVote;
+      const peer = settled.get(id);
+      return peer !== undefined && peer.leader === leader && peer.settledEpoch === epoch;
+    });
+    const sameRound =
+      claim.round === core.round &&
+      isQuorum(core.configuration, (id) => {
+        if (id === core.id) return vote?.leader === leader && core.mayVote;
+        const peer = settled.get(id);
+        return peer === undefined ? received.get(id)?.leader === leader : peer.leader === leader && peer.round === core.round;
+      });
+    if (!inOffice && !sameRound) continue;
+    core.round = claim.round;
+    core.out.event("out-of-election-join", { leader, epoch, loyal });
+    return { kind: "follow", leader };
+  }
+  return undefined;
+}
+
+/** The round is won when a quorum votes for my candidate, the candidate among them, and nobody better is to be expected. */
+function concludeRound(core: Core, looking: Looking): Transition | undefined {
+  const candidate = looking.vote?.leader;
+  if (candidate === undefined) return undefined;
+  const supports = (id: NodeId): boolean => {
+    if (id === core.id) return core.mayVote;
+    if (looking.received.get(id)?.leader === candidate) return true;
+    const peer = looking.settled.get(id);
+    return peer !== undefined && peer.leader === candidate && peer.round === core.round;
+  };
+  if (!isQuorum(core.configuration, supports) || !supports(candidate)) {
+    looking.finalizeAtMs = Infinity;
+    return undefined;
+  }
+  if (looking.finalizeAtMs === Infinity) looking.finalizeAtMs = core.nowMs + core.options.finalizeWaitMs;
+  const unanimous = votersOf(core.configuration).every(
+    (id) => supports(id) || core.deadLinks.has(id) || looking.abstaining.has(id) || (id === core.id && !core.mayVote),
+  );
+  if (!unanimous && core.nowMs < looking.finalizeAtMs) return undefined;
+  core.out.event("elected", { leader: candidate, round: core.round, unanimous, tookMs: core.nowMs - looking.startedMs });
+  assert(candidate !== core.id || core.mayVote, "a node with damage is never elected");
+  return candidate === core.id ? { kind: "lead" } : { kind: "follow", leader: candidate };
+}
+
+function answer(core: Core, looking: Looking, to: NodeId, notify: Notify): void {
+  if (notify.wantsReply) send(core, looking, to, false);
+}
+
+function broadcast(core: Core, looking: Looking): void {
+  for (const id of votersOf(core.configuration)) if (id !== core.id) send(core, looking, id, true);
+}
+
+function send(core: Core, looking: Looking, to: NodeId, wantsReply: boolean): void {
+  core.out.control(to, {
+    kind: "NOTIFY",
+    round: core.round,
+    state: "looking",
+    vote: looking.vote ?? { leader: core.id, epoch: 0, zxid: ZXID_ZERO },
+    settledEpoch: 0,
+    nonVoting: !core.mayVote,
+    configVersion: versionOf(core.configuration),
+    wantsReply,
+  });
+}
