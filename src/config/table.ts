@@ -349,6 +349,17 @@ const REPLICA = {
   ),
 } as const satisfies Record<string, IntegerRow>;
 
+const STORAGE = {
+  segmentBytes: integer(
+    "storage",
+    "bytes",
+    16 * MIB,
+    [MIB, 1024 * MIB],
+    undefined,
+    "Files of the log are made at this size before they are needed: appending to a file that does not grow syncs a third faster.",
+  ),
+} as const satisfies Record<string, IntegerRow>;
+
 const TRANSPORT = {
   snapshotBytesPerSecond: integer(
     "transport",
@@ -380,7 +391,7 @@ const SERVER = {
 } as const satisfies Record<string, IntegerRow>;
 
 /** Every setting by its key: the name in a YAML file. Flags are `--kebab-case`, variables `QUORATE_UPPER_SNAKE`. */
-export const SETTINGS = { ...NODE, ...CONSENSUS, ...TRANSACTIONS, ...REPLICA, ...TRANSPORT, ...SERVER };
+export const SETTINGS = { ...NODE, ...CONSENSUS, ...TRANSACTIONS, ...REPLICA, ...STORAGE, ...TRANSPORT, ...SERVER };
 
 export type SettingKey = keyof typeof SETTINGS;
 export type Settings = { readonly [K in SettingKey]: ValueOf<(typeof SETTINGS)[K]> };

@@ -1,0 +1,10 @@
+#!/usr/bin/env node
+import { existsSync } from "node:fs";
+
+const built = new URL("../dist/src/cli/main.js", import.meta.url);
+if (!existsSync(built)) {
+  console.error('quorate: the program is not built; run "npm run build" in its folder first [QUORATE_CONFIG]');
+  process.exit(2);
+}
+const { main } = await import(built.href);
+process.exitCode = await main(process.argv.slice(2));

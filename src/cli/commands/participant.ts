@@ -1,0 +1,95 @@
+/**
+ * `quorate participant <kind>`: an adapter in a process of its own, beside its database, until it is told to stop.
+ */
+import type { Argv } from "yargs";
+import { kv } from "../../participant/kv/index.js";
+import type { Participant } from "../../participant/index.js";
+import { EXIT, flag, outputOf, text, type Command, type CommandArgs } from "../command.js";
+import { connectionOptions, withCluster } from "../connection.js";
+import type { ExitCode } from "../exit-codes.js";
+import { printResult } from "../output.js";
+import { openPostgres } from "../postgres-participant.js";
+
+interface Service {
+  readonly participant: Participant;
+  close(): Promise<void>;
+}
+
+export const command: Command = {
+  usage: "participant",
+  summary: "a database as a participant, in a process of its own",
+  subcommands: [
+    {
+      usage: "kv",
+      summary: "the embedded key-value store",
+      build: (yargs) => shared(yargs).option("dir", { type: "string", demandOption: true, describe: "its data folder" }),
+      run: (args) => serve(args, () => Promise.resolve(openKv(name(args), text(args, "dir") ?? ""))),
+    },
+    {
+      usage: "postgres",
+      summary: "a PostgreSQL database; it needs max_prepared_transactions above 0",
+      build: (yargs) => shared(yargs).option("dsn", { type: "string", demandOption: true, describe: "postgres://user@host:port/database" }),
+      run: (args) => serve(args, () => openPostgres(name(args), text(args, "dsn") ?? "")),
+    },
+  ],
+};
+
+function shared(yargs: Argv): Argv {
+  return connectionOptions(yargs)
+    .option("name", { type: "string", demandOption: true, describe: "the participant's name in the cluster" })
+    .option("exit-with-parent", { type: "boolean", default: false, describe: "stop when standard input closes" });
+}
+
+function openKv(participantName: string, dir: string): Service {
+  const participant = kv({ name: participantName, dir });
+  return { participant, close: () => participant.close() };
+}
+
+function name(args: CommandArgs): string {
+  return text(args, "name") ?? "";
+}
+
+async function serve(args: CommandArgs, open: () => Promise<Service>): Promise<ExitCode> {
+  const stopped = toldToStop(flag(args, "exit-with-parent"));
+  const service = await open();
+  const { participant } = service;
+  try {
+    return await withCluster(args, { requireLeader: true }, async (quorate) => {
+      const attachment = await quorate.attach(participant);
+      const found = attachment.stats()[0]?.inDoubt ?? 0;
+      printResult(outputOf(args), {
+        json: {
+          participant: participant.name,
+          kind: participant.kind,
+          cluster: quorate.clusterId ?? null,
+          attached: true,
+          inDoubt: found,
+          pid: process.pid,
+        },
+        table: () =>
+          `participant ${participant.name} (${participant.kind}) is attached to ${quorate.clusterId ?? "the cluster"}; ${found} branches in doubt. Ctrl-C detaches it.`,
+      });
+      await stopped;
+      await attachment.close();
+      return EXIT.ok;
+    });
+  } finally {
+    await service.close();
+  }
+}
+
+/** A second signal does not wait for branches under way: they are in doubt until the participant is back, and then settled. */
+function toldToStop(exitWithParent: boolean): Promise<void> {
+  return new Promise((resolve) => {
+    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
+      process.once(signal, () => {
+        process.once(signal, () => process.exit(EXIT.failed));
+        resolve();
+      });
+    if (exitWithParent)
+      process.stdin
+        .on("end", () => process.exit(EXIT.ok))
+        .on("error", () => process.exit(EXIT.ok))
+        .resume();
+  });
+}
