@@ -9,6 +9,7 @@ export type { ClientEvent, EventListener } from "./events.js";
 export type { EndpointStatus } from "./node-calls.js";
 export { Quorate } from "./quorate.js";
 export type { Health, PutOptions, TransactionOptions } from "./quorate.js";
+export { RequestIds } from "./request-ids.js";
 export type { AnswerCallback } from "./request-table.js";
 export { rollbackFailures } from "./rollback-failures.js";
 export type { CallOptions } from "./session.js";
