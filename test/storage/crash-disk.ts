@@ -1,0 +1,197 @@
+/**
+ * A disk that remembers what a power cut would leave: it carries operations out on real files, and knows which writes and names
+ * have been made durable. An image of a crash keeps everything durable, a prefix of the unsynced folder changes (a journaling
+ * file system), and any subset of the unsynced 512-byte sectors.
+ */
+import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import type { Prng } from "../../src/base/index.js";
+import { nodeDisk } from "../../src/storage/disk.js";
+import type { Disk } from "../../src/storage/disk.js";
+
+const SECTOR = 512;
+
+interface FileModel {
+  durable: Buffer;
+  pending: { readonly position: number; readonly data: Buffer }[];
+}
+
+type NameChange =
+  { readonly kind: "set"; readonly path: string; readonly file: FileModel } | { readonly kind: "remove"; readonly path: string };
+
+export interface Fault {
+  /** An error for this operation, or undefined to let it through. */
+  readonly fail?: (operation: "write" | "fdatasync" | "rename" | "unlink" | "syncFolder" | "open", path: string) => Error | undefined;
+  /** At most this many bytes of a write are taken. */
+  readonly shortWrite?: () => number;
+}
+
+/** How much of what was not synced survives. */
+export type Tear = "none" | "all" | "random";
+
+export class CrashDisk implements Disk {
+  readonly root: string;
+  fault: Fault = {};
+  /** Called before every operation. */
+  beforeOperation: (operation: string, path: string) => void = () => undefined;
+  operations = 0;
+  readonly #fds = new Map<number, { file: FileModel; path: string }>();
+  readonly #names = new Map<string, FileModel>();
+  readonly #durableNames = new Map<string, FileModel>();
+  #changes: NameChange[] = [];
+
+  /** Everything in `root` now counts as durable. */
+  constructor(root: string) {
+    this.root = root;
+    for (const path of filesIn(root)) {
+      const file = { durable: readFileSync(path), pending: [] };
+      this.#names.set(path, file);
+      this.#durableNames.set(path, file);
+    }
+  }
+
+  open(path: string, flags: "r+" | "wx+", done: (error: Error | null, fd: number) => void): void {
+    const failure = this.#enter("open", path);
+    if (failure !== undefined) return void setImmediate(() => done(failure, -1));
+    nodeDisk.open(path, flags, (error, fd) => {
+      if (error === null) {
+        let file = this.#names.get(path);
+        if (file === undefined) {
+          file = { durable: Buffer.alloc(0), pending: [] };
+          this.#names.set(path, file);
+          this.#changes.push({ kind: "set", path, file });
+        }
+        this.#fds.set(fd, { file, path });
+      }
+      done(error, fd);
+    });
+  }
+
+  write(
+    fd: number,
+    bytes: Uint8Array,
+    offset: number,
+    length: number,
+    position: number,
+    done: (error: Error | null, written: number) => void,
+  ): void {
+    const { file, path } = this.#of(fd);
+    const failure = this.#enter("write", path);
+    if (failure !== undefined) return void setImmediate(() => done(failure, 0));
+    const take = Math.max(1, Math.min(length, this.fault.shortWrite?.() ?? length));
+    file.pending.push({ position, data: Buffer.from(bytes.subarray(offset, offset + take)) });
+    nodeDisk.write(fd, bytes, offset, take, position, done);
+  }
+
+  fdatasync(fd: number, done: (error: Error | null) => void): void {
+    const { file, path } = this.#of(fd);
+    const failure = this.#enter("fdatasync", path);
+    if (failure !== undefined) return void setImmediate(() => done(failure));
+    const synced = file.pending.length;
+    // The real sync is left out: these files live for a moment, and only the model decides what survives.
+    setImmediate(() => {
+      for (const { position, data } of file.pending.slice(0, synced)) file.durable = overlay(file.durable, position, data);
+      file.pending = file.pending.slice(synced);
+      done(null);
+    });
+  }
+
+  close(fd: number, done: (error: Error | null) => void): void {
+    this.#fds.delete(fd);
+    nodeDisk.close(fd, done);
+  }
+
+  rename(from: string, to: string, done: (error: Error | null) => void): void {
+    const failure = this.#enter("rename", to);
+    if (failure !== undefined) return void setImmediate(() => done(failure));
+    const file = this.#names.get(from);
+    if (file !== undefined) {
+      this.#names.delete(from);
+      this.#names.set(to, file);
+      for (const each of this.#fds.values()) if (each.path === from) each.path = to;
+      this.#changes.push({ kind: "remove", path: from }, { kind: "set", path: to, file });
+    }
+    nodeDisk.rename(from, to, done);
+  }
+
+  unlink(path: string, done: (error: Error | null) => void): void {
+    const failure = this.#enter("unlink", path);
+    if (failure !== undefined) return void setImmediate(() => done(failure));
+    this.#names.delete(path);
+    this.#changes.push({ kind: "remove", path });
+    nodeDisk.unlink(path, done);
+  }
+
+  syncFolder(path: string, done: (error: Error | null) => void): void {
+    const failure = this.#enter("syncFolder", path);
+    if (failure !== undefined) return void setImmediate(() => done(failure));
+    const synced = this.#changes.filter((change) => dirname(change.path) === path);
+    setImmediate(() => {
+      for (const change of synced) applyChange(this.#durableNames, change);
+      this.#changes = this.#changes.filter((change) => !synced.includes(change));
+      done(null);
+    });
+  }
+
+  /** Writes what a crash at this moment leaves into `target`, and returns it. */
+  image(target: string, tear: Tear, random: Prng): string {
+    const names = new Map(this.#durableNames);
+    const kept = tear === "none" ? 0 : tear === "all" ? this.#changes.length : random.int(0, this.#changes.length);
+    for (const change of this.#changes.slice(0, kept)) applyChange(names, change);
+    for (const [path, file] of names) {
+      let content = file.durable;
+      for (const { position, data } of file.pending) {
+        if (tear === "all") content = overlay(content, position, data);
+        else if (tear === "random") content = tornOverlay(content, position, data, random);
+      }
+      const to = join(target, path.slice(this.root.length));
+      mkdirSync(dirname(to), { recursive: true });
+      writeFileSync(to, content);
+    }
+    return target;
+  }
+
+  #of(fd: number): { file: FileModel; path: string } {
+    const found = this.#fds.get(fd);
+    if (found === undefined) throw new Error(`file descriptor ${fd} is not open`);
+    return found;
+  }
+
+  #enter(operation: "write" | "fdatasync" | "rename" | "unlink" | "syncFolder" | "open", path: string): Error | undefined {
+    this.operations++;
+    this.beforeOperation(operation, path);
+    return this.fault.fail?.(operation, path);
+  }
+}
+
+function applyChange(names: Map<string, FileModel>, change: NameChange): void {
+  if (change.kind === "set") names.set(change.path, change.file);
+  else names.delete(change.path);
+}
+
+function overlay(content: Buffer, position: number, data: Buffer): Buffer {
+  const out = Buffer.alloc(Math.max(content.length, position + data.length));
+  content.copy(out);
+  data.copy(out, position);
+  return out;
+}
+
+/** Some sectors of the write arrive, and sometimes one is torn off at a byte: everything after it in the write is lost then. */
+function tornOverlay(content: Buffer, position: number, data: Buffer, random: Prng): Buffer {
+  if (random.chance(0.25)) return overlay(content, position, data.subarray(0, random.int(0, data.length)));
+  let out = overlay(content, position, Buffer.alloc(0));
+  const odds = random.float();
+  for (let start = 0; start < data.length;) {
+    const end = Math.min(data.length, start + SECTOR - ((position + start) % SECTOR));
+    if (random.chance(odds)) out = overlay(out, position + start, data.subarray(start, end));
+    start = end;
+  }
+  return out;
+}
+
+function filesIn(folder: string): string[] {
+  return readdirSync(folder).flatMap((name) => {
+    const path = join(folder, name);
+    return statSync(path).isDirectory() ? filesIn(path) : [path];
+  });
+}
