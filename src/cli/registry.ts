@@ -14,5 +14,6 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "demo", summary: "transfers between two banks while coordinators are killed", load: () => import("./commands/demo.js") },
   { name: "bench", summary: "measure writes, transactions and failover", load: () => import("./commands/bench.js") },
   { name: "config", summary: "settings and where they come from", load: () => import("./commands/config.js") },
+  { name: "partition", summary: "break the network on purpose and check every transaction", load: () => import("./commands/partition.js") },
   { name: "sim", summary: "the cluster in a deterministic simulator", load: () => import("./commands/sim.js") },
 ];

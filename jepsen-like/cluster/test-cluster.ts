@@ -1,0 +1,99 @@
+/**
+ * A cluster of real processes whose every peer link goes through a proxy, with clients and two banks in this process.
+ *
+ * Clients and participants reach the nodes directly: what is tested here is the coordinators' network.
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { LocalCluster } from "../../src/cli/local-cluster.js";
+import { findPortBlock } from "../../src/cli/ports.js";
+import { connect, type NodeId, type Quorate } from "../../src/index.js";
+import { kv, type KvParticipant } from "../../src/participant/kv/index.js";
+import { LinkMesh } from "./link-mesh.js";
+
+const READY_TIMEOUT_MS = 30_000;
+export const BANKS = ["bank-a", "bank-b"] as const;
+
+export class TestCluster {
+  readonly cluster: LocalCluster;
+  readonly mesh: LinkMesh;
+  /** Several clients, so that races are between different streams. */
+  readonly clients: readonly Quorate[];
+  readonly banks: readonly KvParticipant[];
+  readonly #dir: string;
+
+  private constructor(cluster: LocalCluster, mesh: LinkMesh, clients: readonly Quorate[], banks: readonly KvParticipant[], dir: string) {
+    this.cluster = cluster;
+    this.mesh = mesh;
+    this.clients = clients;
+    this.banks = banks;
+    this.#dir = dir;
+  }
+
+  static async open(nodes: number, clientCount: number, nodeArgs: readonly string[]): Promise<TestCluster> {
+    const dir = mkdtempSync(join(tmpdir(), "quorate-partition-"));
+    const { ports } = await findPortBlock(nodes);
+    const cluster = new LocalCluster({ clusterId: "partition", dir, ports, args: nodeArgs });
+    process.once("exit", () => cluster.killAll());
+    const mesh = await LinkMesh.create(
+      cluster.nodes.map((node) => node.id),
+      ports.map((each) => each.peer),
+    );
+    const test = { members: (id: number): string => membersSeenBy(cluster, mesh, id) };
+    for (const node of cluster.nodes) cluster.start(node.id, { args: ["--members", test.members(node.id)] });
+    await cluster.ready(READY_TIMEOUT_MS);
+    const clients = await Promise.all(Array.from({ length: clientCount }, () => connect(cluster.endpoints)));
+    const banks = BANKS.map((name) => kv({ name, dir: join(dir, name) }));
+    await clients[0]?.attach(...banks);
+    return new TestCluster(cluster, mesh, clients, banks, dir);
+  }
+
+  get nodes(): readonly NodeId[] {
+    return this.cluster.nodes.map((node) => node.id);
+  }
+
+  get running(): readonly NodeId[] {
+    return this.nodes.filter((id) => this.cluster.pid(id) !== undefined);
+  }
+
+  /** As the clients see it: the one with the highest epoch wins. */
+  leader(): { readonly id: NodeId; readonly epoch: number } | undefined {
+    const views = this.clients.flatMap((client) => {
+      const view = client.view();
+      return view?.leader === undefined || !view.established ? [] : [{ id: view.leader, epoch: view.epoch }];
+    });
+    return views.sort((a, b) => b.epoch - a.epoch)[0];
+  }
+
+  async kill(id: NodeId): Promise<void> {
+    this.cluster.signal(id, "SIGKILL");
+    await this.cluster.exited(id);
+  }
+
+  restart(id: NodeId): void {
+    this.cluster.start(id, { args: ["--members", membersSeenBy(this.cluster, this.mesh, id)] });
+  }
+
+  /** Everything running and in touch again. */
+  async healed(): Promise<void> {
+    this.mesh.heal();
+    for (const id of this.nodes) if (this.cluster.pid(id) === undefined) this.restart(id);
+    await this.cluster.ready(READY_TIMEOUT_MS);
+  }
+
+  async close(): Promise<void> {
+    for (const client of this.clients) await client.close({ drainMs: 1000 });
+    for (const bank of this.banks) await bank.close();
+    await this.cluster.stopAll(0);
+    await this.mesh.close();
+    rmSync(this.#dir, { recursive: true, force: true });
+  }
+}
+
+/** What `self` dials to reach each of the others: the proxy of that link. Its own addresses are the real ones. */
+function membersSeenBy(cluster: LocalCluster, mesh: LinkMesh, self: number): string {
+  return cluster.nodes
+    .map((node) => `${node.id}=${node.id === self ? node.peerAddress : `127.0.0.1:${mesh.port(self, node.id)}`}/${node.clientAddress}`)
+    .join(",");
+}

@@ -1,0 +1,37 @@
+/**
+ * Collects the history of a run, in order, and writes it as JSON Lines.
+ *
+ * Every event is recorded before a request is sent or after its answer arrived, by the one process that all clients of a run live in, so
+ * its clock orders them.
+ */
+import { writeFileSync } from "node:fs";
+import { formatHistory, type HistoryEvent, type HistoryValue } from "../src/check/index.js";
+
+type Fields = Omit<HistoryEvent, "index" | "time">;
+
+export class HistoryWriter {
+  readonly #events: HistoryEvent[] = [];
+  readonly #beganNs = process.hrtime.bigint();
+  #nextProcess = 0;
+
+  get events(): readonly HistoryEvent[] {
+    return this.#events;
+  }
+
+  /** A process number never used before: each worker has one, and takes a new one after an operation whose outcome stayed unknown. */
+  newProcess(): number {
+    return this.#nextProcess++;
+  }
+
+  add(fields: Fields): void {
+    this.#events.push({ index: this.#events.length, time: Number(process.hrtime.bigint() - this.#beganNs), ...fields });
+  }
+
+  nemesis(value: HistoryValue): void {
+    this.add({ process: -1, type: "info", f: "nemesis", key: "", value });
+  }
+
+  save(file: string): void {
+    writeFileSync(file, formatHistory(this.#events));
+  }
+}
