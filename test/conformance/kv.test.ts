@@ -1,0 +1,4 @@
+import { kvFixture } from "./kv-fixture.js";
+import { describeParticipant } from "./participant.js";
+
+describeParticipant("kv", kvFixture);
