@@ -1,0 +1,12 @@
+export { checkAnswers } from "./answers.js";
+export { CommittedLog } from "./committed-log.js";
+export type { CommittedEntry } from "./committed-log.js";
+export { formatHistory, operations, parseHistory } from "./history.js";
+export type { HistoryEvent, HistoryValue, Operation } from "./history.js";
+export { checkAcknowledged, checkConservation, checkLedger } from "./ledger.js";
+export type { DecidedFact, LedgerRow } from "./ledger.js";
+export { checkRegisters, REGISTER_MODEL } from "./register.js";
+export type { RegisterInput, RegisterOutput } from "./register.js";
+export type { Violation } from "./violation.js";
+export { checkLinearizable, WGL_STEPS_MAX } from "./wgl.js";
+export type { SequentialModel, WglOperation, WglResult } from "./wgl.js";

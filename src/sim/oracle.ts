@@ -1,0 +1,311 @@
+/**
+ * Watches a whole run from outside the processes, and ends it at the first broken promise.
+ *
+ * It knows what no process knows: every disk, every committed entry in its order, when each record was first proposed, which client
+ * was connected where, who really voted no. The checks that need only a history are in src/check.
+ */
+import { assert, formatZxid, gidTimeMs, must, unreachable, type Gid, type Zxid } from "../base/index.js";
+import { CommittedLog, type CommittedEntry, type DecidedFact, type Violation } from "../check/index.js";
+import type { FailpointName } from "../replica/index.js";
+import { TXN_LIMITS, type Command, type StampedCommand } from "../txn/index.js";
+import { codecs } from "../wire/index.js";
+import type { Entry, PersistRequest } from "../zab/index.js";
+import type { ClientWatcher } from "./client.js";
+import type { DiskWatcher } from "./disk.js";
+import type { Resource, ResourceWatcher } from "./resource.js";
+import type { NodeWatcher, SimNode } from "./sim-node.js";
+import type { World } from "./world.js";
+
+interface Started {
+  readonly at: number;
+  readonly timeoutMs: number;
+  readonly client: string;
+  /** Epochs whose leader had this record to carry on. */
+  readonly epoch: number;
+}
+
+interface Serving {
+  readonly node: SimNode;
+  readonly life: number;
+  readonly at: number;
+}
+
+/** A node that lost durable state not long ago may have acknowledged an entry that it no longer holds. */
+const DAMAGE_GRACE_MS = 10_000;
+/** A process measures its timeouts on a clock of its own and in turns; what an outside clock sees may be this much shorter. */
+const TIMER_SLACK_MS = 2;
+
+export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, DiskWatcher {
+  readonly log = new CommittedLog();
+  readonly decided = new Map<string, DecidedFact>();
+  /** Leaders by epoch, in order of establishment. */
+  readonly serving = new Map<number, Serving>();
+  readonly #world: World;
+  readonly #clientLostMs: number;
+  readonly #nodes: () => readonly SimNode[];
+  readonly #clientAborted: ReadonlySet<Gid>;
+  readonly #clientVotedNo: ReadonlySet<Gid>;
+  readonly #failpoint: (node: SimNode, name: FailpointName) => boolean;
+  readonly #onDied: (node: SimNode) => void;
+  readonly #votedNo = new Set<Gid>();
+  readonly #started = new Map<Gid, Started>();
+  readonly #proposedAt = new Map<string, number>();
+  readonly #connected = new Map<string, Map<string, { count: number; since: number }>>();
+  readonly #damagedAt = new Map<SimNode, number>();
+
+  constructor(
+    world: World,
+    clientLostMs: number,
+    nodes: () => readonly SimNode[],
+    clientAborted: ReadonlySet<Gid>,
+    clientVotedNo: ReadonlySet<Gid>,
+    failpoint: (node: SimNode, name: FailpointName) => boolean,
+    onDied: (node: SimNode) => void,
+  ) {
+    this.#world = world;
+    this.#clientLostMs = clientLostMs;
+    this.#nodes = nodes;
+    this.#clientAborted = clientAborted;
+    this.#clientVotedNo = clientVotedNo;
+    this.#failpoint = failpoint;
+    this.#onDied = onDied;
+  }
+
+  get decisions(): number {
+    return this.decided.size;
+  }
+
+  // ---- nodes
+
+  event(node: SimNode, name: string, fields: Readonly<Record<string, string | number | boolean>>): void {
+    this.#world.mark(node.name, `! ${name}`, () => JSON.stringify(fields));
+    this.#world.cover(typeof fields["kind"] === "string" ? `${name} ${fields["kind"]}` : name);
+    if (name !== "leader-serving") return;
+    const epoch = Number(fields["epoch"]);
+    this.serving.set(epoch, { node, life: node.life, at: this.#world.now });
+    const applied = must(node.replica, "the replica of a serving node").applied;
+    this.#report(this.log.established(`${node.name}/${node.life}`, epoch, applied));
+  }
+
+  failpoint(node: SimNode, name: FailpointName): boolean {
+    const halts = this.#failpoint(node, name);
+    if (halts) {
+      this.#world.mark(node.name, `failpoint ${name}`);
+      this.#world.cover(`failpoint ${name}`);
+    }
+    return halts;
+  }
+
+  died(node: SimNode): void {
+    this.#onDied(node);
+    for (const nodes of this.#connected.values()) nodes.delete(node.name);
+  }
+
+  damaged(node: SimNode): void {
+    this.#damagedAt.set(node, this.#world.now);
+  }
+
+  submitted(_node: SimNode, requests: readonly PersistRequest[]): void {
+    for (const { op } of requests) {
+      if (op.kind !== "append") continue;
+      for (const { zxid } of op.entries) {
+        const name = formatZxid(zxid);
+        if (!this.#proposedAt.has(name)) this.#proposedAt.set(name, this.#world.now);
+      }
+    }
+  }
+
+  applied(node: SimNode, from: Zxid, to: Zxid, installed: boolean): void {
+    if (installed) {
+      if (!this.log.has(to)) this.#fail("agreement", `${node.name} installed a snapshot at ${formatZxid(to)}, which nobody committed`);
+      return;
+    }
+    const entries = node.disk.between(from, to);
+    const last = entries?.at(-1);
+    if (
+      entries === undefined ||
+      (last !== undefined && formatZxid(last.zxid) !== formatZxid(to)) ||
+      (last === undefined && formatZxid(from) !== formatZxid(to))
+    ) {
+      this.#fail("durable-before-applied", `${node.name} applied ${formatZxid(from)}..${formatZxid(to)}, which its own log does not hold`);
+      return;
+    }
+    const result = this.log.applied(node.name, from, entries);
+    if ("invariant" in result) {
+      this.#world.fail(result);
+      return;
+    }
+    for (const entry of result.fresh) this.#committed(node, entry);
+    const replica = must(node.replica, "the replica of a node that applied");
+    this.#report(this.log.digest(node.name, to, replica.state.meta().digest));
+  }
+
+  truncated(entries: readonly Entry[]): void {
+    if (entries.length > 0) this.#world.cover("entries-truncated");
+    for (const { zxid } of entries) if (this.log.has(zxid)) this.#fail("agreement", `the committed entry ${formatZxid(zxid)} is truncated`);
+  }
+
+  /** The first application of an entry anywhere: it must be safe by now. */
+  #committed(node: SimNode, entry: CommittedEntry): void {
+    const name = formatZxid(entry.zxid);
+    const nodes = this.#nodes();
+    const holders = nodes.filter((other) => other.disk.holds(entry.zxid) || this.#lostState(other));
+    if (holders.length * 2 <= nodes.length)
+      this.#fail(
+        "commit-quorum",
+        `${node.name} applies ${name}, which only ${holders.map((other) => other.name).join(", ")} of ${nodes.length} hold durably`,
+      );
+    const stamped = codecs.command.decode(entry.payload);
+    const proposedAt = this.#proposedAt.get(name) ?? this.#world.now;
+    this.#proposedAt.delete(name);
+    this.#learn(node, entry.zxid, stamped, proposedAt);
+  }
+
+  #lostState(node: SimNode): boolean {
+    return node.disk.damage !== undefined || this.#world.now - (this.#damagedAt.get(node) ?? -Infinity) < DAMAGE_GRACE_MS;
+  }
+
+  #learn(node: SimNode, zxid: Zxid, stamped: StampedCommand, proposedAt: number): void {
+    const { command } = stamped;
+    this.#world.mark("log", command.kind, () => `${formatZxid(zxid)} ${showCommand(command)}`);
+    if (command.kind === "OPEN" || command.kind === "BEGIN") {
+      const { gid, timeoutMs, client } = command;
+      if (!this.#started.has(gid)) this.#started.set(gid, { at: proposedAt, timeoutMs, client, epoch: zxid.epoch });
+    } else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
+    else if (command.kind === "DECIDE") this.#decide(node, zxid, stamped, command, proposedAt);
+  }
+
+  #decide(node: SimNode, zxid: Zxid, stamped: StampedCommand, command: Extract<Command, { kind: "DECIDE" }>, proposedAt: number): void {
+    const { gid, decision, reason } = command;
+    const found = must(node.replica, "the replica of a node that applied").state.lookup(gid);
+    const inForce =
+      found.kind === "transaction"
+        ? found.transaction.decision
+        : found.kind === "outcome"
+          ? { decision: found.outcome.decision, zxid: found.outcome.zxid }
+          : undefined;
+    const before = this.decided.get(gid);
+    if (before !== undefined) {
+      this.#world.cover("decision-repeated");
+      if (inForce !== undefined && inForce.decision !== before.decision)
+        this.#fail(
+          "I2-decision",
+          `${gid}: ${before.zxid} says ${before.decision}, after ${formatZxid(zxid)} ${node.name} says ${inForce.decision}`,
+        );
+      return;
+    }
+    // Refused: it decides nothing.
+    if (inForce === undefined || formatZxid(inForce.zxid) !== formatZxid(zxid)) return;
+    if (inForce.decision !== decision)
+      this.#fail("I2-decision", `${gid}: the record ${formatZxid(zxid)} says ${decision}, ${node.name} made ${inForce.decision} of it`);
+    const branches = found.kind === "transaction" ? found.transaction.branches : found.kind === "outcome" ? found.outcome.branches : [];
+    const yes = command.yes.map((branch) => ({ branch, participant: branches.find(({ id }) => id === branch)?.participant ?? "?" }));
+    this.decided.set(gid, { gid, decision, zxid: formatZxid(zxid), yes: decision === "commit" ? yes : [], reason });
+    this.#world.cover(decision === "commit" ? "commit" : `abort ${reason ?? "without a reason"}`);
+    const started = this.#started.get(gid);
+    if (started !== undefined && started.epoch < zxid.epoch) this.#world.cover(`carried-on ${decision}`);
+    if (decision === "abort") this.#justify(gid, zxid, stamped.stampMs, command, started, proposedAt);
+  }
+
+  /** Every abort has a reason of its own; that a leader died is none. */
+  #justify(
+    gid: Gid,
+    zxid: Zxid,
+    stampMs: number,
+    { reason, detail }: Extract<Command, { kind: "DECIDE" }>,
+    started: Started | undefined,
+    proposedAt: number,
+  ): void {
+    const leader = this.serving.get(zxid.epoch);
+    const say = (problem: string): void =>
+      this.#fail("abort-reason", `${gid} aborted at ${formatZxid(zxid)} for ${String(reason)} (${detail}), but ${problem}`);
+    switch (reason) {
+      case undefined:
+        return say("that is no reason");
+      case "vote-no":
+        if (!this.#votedNo.has(gid) && !this.#clientVotedNo.has(gid)) say("nobody voted no");
+        return;
+      case "client":
+        if (!this.#clientAborted.has(gid)) say("no client asked for it");
+        return;
+      case "client-lost": {
+        const connection = leader === undefined ? undefined : this.#connected.get(started?.client ?? "")?.get(leader.node.name);
+        if (connection !== undefined && connection.since <= proposedAt - this.#clientLostMs - TIMER_SLACK_MS)
+          say(`client ${started?.client ?? "?"} has been connected to ${leader?.node.name ?? "?"} since ${connection.since}`);
+        return;
+      }
+      case "timeout": {
+        if (started === undefined) {
+          // A Commit that came after its window: the record says for ever that it was never started.
+          if (stampMs <= gidTimeMs(gid) + TXN_LIMITS.commitWindowMs) say("it never started, and its window was open");
+          return;
+        }
+        const since = Math.max(started.at, leader?.at ?? 0);
+        if (proposedAt - since < started.timeoutMs - TIMER_SLACK_MS)
+          say(`only ${proposedAt - since} ms of ${started.timeoutMs} had passed under this leader`);
+        return;
+      }
+      case "inquiry":
+        if (stampMs < gidTimeMs(gid) + TXN_LIMITS.commitWindowMs)
+          say(`its client may still commit it for ${gidTimeMs(gid) + TXN_LIMITS.commitWindowMs - stampMs} ms`);
+        return;
+      default:
+        unreachable(reason);
+    }
+  }
+
+  // ---- clients
+
+  clientKnown(node: SimNode, client: string, known: boolean): void {
+    let nodes = this.#connected.get(client);
+    if (nodes === undefined) {
+      nodes = new Map();
+      this.#connected.set(client, nodes);
+    }
+    const connection = nodes.get(node.name) ?? { count: 0, since: 0 };
+    if (known && connection.count === 0) connection.since = this.#world.now;
+    connection.count += known ? 1 : -1;
+    if (connection.count > 0) nodes.set(node.name, connection);
+    else nodes.delete(node.name);
+  }
+
+  // ---- resources
+
+  committed(resource: Resource, gid: Gid, branch: string): void {
+    const fact = this.decided.get(gid);
+    assert(
+      fact?.decision === "commit" && fact.yes.some((yes) => yes.branch === branch && yes.participant === resource.name),
+      () =>
+        `${resource.name} commits branch ${branch} of ${gid}, but the log says ${fact === undefined ? "nothing" : JSON.stringify(fact)}`,
+    );
+  }
+
+  rolledBack(resource: Resource, gid: Gid, branch: string): void {
+    const fact = this.decided.get(gid);
+    if (fact?.decision === "abort" || this.#clientAborted.has(gid)) return;
+    // A duplicate of a branch that the decision names read-only.
+    if (fact?.decision === "commit" && !fact.yes.some((yes) => yes.branch === branch)) return;
+    const floorMs = Math.max(...this.#nodes().map((node) => node.replica?.state.meta().floorMs ?? 0));
+    if (fact === undefined && gidTimeMs(gid) < floorMs) return;
+    this.#fail(
+      "I1-atomicity",
+      `${resource.name} rolls back the prepared branch ${branch} of ${gid}, but the log says ${fact === undefined ? "nothing" : fact.decision}`,
+    );
+  }
+
+  votedNo(_resource: Resource, gid: Gid, _branch: string): void {
+    this.#votedNo.add(gid);
+  }
+
+  #report(violation: Violation | undefined): void {
+    if (violation !== undefined) this.#world.fail(violation);
+  }
+
+  #fail(invariant: string, message: string): void {
+    this.#world.fail({ invariant, message });
+  }
+}
+
+function showCommand(command: Command): string {
+  return JSON.stringify(command, (_key, value: unknown) => (value instanceof Uint8Array ? `${value.length}B` : value));
+}

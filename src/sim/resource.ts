@@ -1,0 +1,256 @@
+/**
+ * A simulated database that takes part in transactions: accounts, locks, prepared branches, outcome rows.
+ *
+ * Durable state survives a crash, work that was not prepared does not. Two kinds: "kv" remembers roll backs and so refuses a late
+ * prepare; "sql" remembers only commits (its outcome row is written inside the branch) and may prepare again after a roll back,
+ * which an inquiry then settles. Neither ever decides alone. Calls are idempotent.
+ */
+import { assert, type Gid } from "../base/index.js";
+import type { Vote } from "../txn/index.js";
+import type { World } from "./world.js";
+
+/** Changes to accounts, or a question about one. */
+export interface Work {
+  readonly deltas: readonly (readonly [account: string, amount: number])[];
+  readonly reads: readonly string[];
+}
+
+export type ResourceKind = "kv" | "sql";
+
+export interface EffectRow {
+  readonly gid: Gid;
+  readonly branch: string;
+  readonly effects: number;
+}
+
+/** Told about what happens to branches, for the run's oracles. */
+export interface ResourceWatcher {
+  committed(resource: Resource, gid: Gid, branch: string): void;
+  /** A prepared branch was rolled back. */
+  rolledBack(resource: Resource, gid: Gid, branch: string): void;
+  votedNo(resource: Resource, gid: Gid, branch: string): void;
+}
+
+interface Prepared {
+  readonly gid: Gid;
+  readonly branch: string;
+  readonly work: Work;
+  readonly preparedAt: number;
+  askAt: number;
+  askDelayMs: number;
+}
+
+export type PrepareOutcome = { readonly vote: Vote; readonly detail: string } | "locked";
+
+/** No balance goes below minus this: a branch that would votes no. */
+const OVERDRAFT = 300;
+const ASK_DELAY_MS_MAX = 2_000;
+
+export class Resource {
+  readonly name: string;
+  readonly kind: ResourceKind;
+  readonly #world: World;
+  readonly #watcher: ResourceWatcher;
+  // ---- durable
+  readonly #accounts = new Map<string, number>();
+  readonly #prepared = new Map<string, Prepared>();
+  readonly #outcomes = new Map<string, "committed" | "rolled-back">();
+  readonly #effects = new Map<string, EffectRow>();
+  #highestEpoch = 0;
+  // ---- volatile, but for the locks of prepared branches, which come back with them
+  readonly #locks = new Map<string, string>();
+  readonly #working = new Map<string, { readonly work: Work; readonly owner: string }>();
+  #up = true;
+
+  constructor(world: World, name: string, kind: ResourceKind, accounts: readonly string[], watcher: ResourceWatcher) {
+    this.#world = world;
+    this.name = name;
+    this.kind = kind;
+    this.#watcher = watcher;
+    for (const account of accounts) this.#accounts.set(account, 0);
+  }
+
+  get up(): boolean {
+    return this.#up;
+  }
+
+  get accounts(): readonly string[] {
+    return [...this.#accounts.keys()];
+  }
+
+  get lockCount(): number {
+    return this.#locks.size;
+  }
+
+  get preparedCount(): number {
+    return this.#prepared.size;
+  }
+
+  get total(): number {
+    let sum = 0;
+    for (const balance of this.#accounts.values()) sum += balance;
+    return sum;
+  }
+
+  effects(): readonly EffectRow[] {
+    return [...this.#effects.values()];
+  }
+
+  /** Every prepared branch, oldest first. */
+  inDoubt(): readonly Prepared[] {
+    return [...this.#prepared.values()];
+  }
+
+  // ---- work that a client brings
+
+  /** Runs a client's work and takes its locks; false when one is taken. */
+  begin(gid: Gid, branch: string, work: Work, owner: string): boolean {
+    const key = keyOf(gid, branch);
+    if (!this.#lock(key, work)) return false;
+    this.#working.set(key, { work, owner });
+    return true;
+  }
+
+  /** The owner's connections are closed: its unprepared work is rolled back. */
+  ownerGone(owner: string): void {
+    for (const [key, working] of this.#working) {
+      if (working.owner !== owner) continue;
+      this.#working.delete(key);
+      this.#unlock(key, working.work);
+    }
+  }
+
+  /** The client prepares its own branch. */
+  prepareBrought(gid: Gid, branch: string): { readonly vote: Vote; readonly detail: string } {
+    const key = keyOf(gid, branch);
+    const work = this.#working.get(key)?.work;
+    if (this.#prepared.has(key)) return { vote: "yes", detail: "" };
+    if (work === undefined) return this.#no(gid, branch, "the work is lost");
+    this.#working.delete(key);
+    if (work.deltas.length === 0) {
+      this.#unlock(key, work);
+      return { vote: "read-only", detail: "" };
+    }
+    if (this.#outcomes.has(key)) {
+      this.#unlock(key, work);
+      return this.#no(gid, branch, "rolled back before");
+    }
+    this.#remember(key, gid, branch, work);
+    return { vote: "yes", detail: "" };
+  }
+
+  // ---- the participant's contract
+
+  /** The coordinator asks for a vote. `work` undefined: the client brought the branch. */
+  prepare(gid: Gid, branch: string, work: Work | undefined, epoch: number): PrepareOutcome {
+    const key = keyOf(gid, branch);
+    if (epoch < this.#highestEpoch) return this.#no(gid, branch, `epoch ${epoch} is over, ${this.#highestEpoch} was seen`);
+    this.#highestEpoch = epoch;
+    const outcome = this.#outcomes.get(key);
+    if (outcome === "committed" || this.#prepared.has(key)) return { vote: "yes", detail: "" };
+    if (outcome === "rolled-back") return this.#no(gid, branch, "rolled back before");
+    if (work === undefined) return this.#no(gid, branch, "unknown branch");
+    if (work.deltas.length === 0) return this.#canRead(key, work) ? { vote: "read-only", detail: "" } : "locked";
+    if (work.deltas.some(([account]) => !this.#accounts.has(account))) return this.#no(gid, branch, "no such account");
+    if (work.deltas.some(([account, amount]) => (this.#accounts.get(account) ?? 0) + amount < -OVERDRAFT))
+      return this.#no(gid, branch, "insufficient funds");
+    if (!this.#lock(key, work)) return "locked";
+    this.#remember(key, gid, branch, work);
+    return { vote: "yes", detail: "" };
+  }
+
+  /** Votes no, for a reason of its caller's. */
+  refuse(gid: Gid, branch: string, detail: string): PrepareOutcome {
+    const key = keyOf(gid, branch);
+    // What was promised stays promised.
+    if (this.#prepared.has(key) || this.#outcomes.get(key) === "committed") return { vote: "yes", detail: "" };
+    return this.#no(gid, branch, detail);
+  }
+
+  commit(gid: Gid, branch: string): void {
+    const key = keyOf(gid, branch);
+    const outcome = this.#outcomes.get(key);
+    if (outcome === "committed") return;
+    const prepared = this.#prepared.get(key);
+    assert(
+      prepared !== undefined,
+      () =>
+        `${this.name} is told to commit branch ${branch} of ${gid}, which it ${outcome === undefined ? "never prepared" : "rolled back"}`,
+    );
+    this.#prepared.delete(key);
+    for (const [account, amount] of prepared.work.deltas) this.#accounts.set(account, (this.#accounts.get(account) ?? 0) + amount);
+    this.#outcomes.set(key, "committed");
+    this.#effects.set(key, { gid, branch, effects: (this.#effects.get(key)?.effects ?? 0) + 1 });
+    this.#unlock(key, prepared.work);
+    this.#watcher.committed(this, gid, branch);
+  }
+
+  rollback(gid: Gid, branch: string): void {
+    const key = keyOf(gid, branch);
+    const outcome = this.#outcomes.get(key);
+    assert(outcome !== "committed", () => `${this.name} is told to roll back branch ${branch} of ${gid}, which it committed`);
+    const working = this.#working.get(key);
+    if (working !== undefined) {
+      this.#working.delete(key);
+      this.#unlock(key, working.work);
+    }
+    const prepared = this.#prepared.get(key);
+    if (prepared !== undefined) {
+      this.#prepared.delete(key);
+      this.#unlock(key, prepared.work);
+      this.#watcher.rolledBack(this, gid, branch);
+    }
+    if (this.kind === "kv") this.#outcomes.set(key, "rolled-back");
+  }
+
+  /** Prepared branches whose next question is due; each one's delay doubles. */
+  due(firstDelayMs: number): readonly Prepared[] {
+    const now = this.#world.now;
+    const out: Prepared[] = [];
+    for (const prepared of this.#prepared.values()) {
+      if (prepared.askAt > now) continue;
+      prepared.askDelayMs = Math.min(ASK_DELAY_MS_MAX, Math.max(firstDelayMs, prepared.askDelayMs * 2));
+      prepared.askAt = now + prepared.askDelayMs;
+      out.push(prepared);
+    }
+    return out;
+  }
+
+  crash(): void {
+    this.#up = false;
+    for (const [key, { work }] of this.#working) this.#unlock(key, work);
+    this.#working.clear();
+  }
+
+  restart(): void {
+    this.#up = true;
+  }
+
+  #no(gid: Gid, branch: string, detail: string): { readonly vote: Vote; readonly detail: string } {
+    this.#watcher.votedNo(this, gid, branch);
+    return { vote: "no", detail };
+  }
+
+  #remember(key: string, gid: Gid, branch: string, work: Work): void {
+    this.#prepared.set(key, { gid, branch, work, preparedAt: this.#world.now, askAt: this.#world.now, askDelayMs: 0 });
+  }
+
+  #canRead(key: string, work: Work): boolean {
+    return work.reads.every((account) => (this.#locks.get(account) ?? key) === key);
+  }
+
+  #lock(key: string, work: Work): boolean {
+    const accounts = work.deltas.map(([account]) => account);
+    if (accounts.some((account) => (this.#locks.get(account) ?? key) !== key)) return false;
+    for (const account of accounts) this.#locks.set(account, key);
+    return true;
+  }
+
+  #unlock(key: string, work: Work): void {
+    for (const [account] of work.deltas) if (this.#locks.get(account) === key) this.#locks.delete(account);
+  }
+}
+
+function keyOf(gid: Gid, branch: string): string {
+  return `${gid}/${branch}`;
+}
