@@ -6,12 +6,16 @@
  */
 import type { NodeView } from "../wire/index.js";
 
+/** Sources weaker than any leader. */
+const FOLLOWER = -1;
+const WALL = -2;
+
 export class ClusterClock {
   readonly #monotonicMs: () => number;
   #offsetMs: number;
   #lastMs = 0;
-  /** Epoch of the leading node whose time is used; -1: a follower's; -2: this machine's wall clock. */
-  #authority = -2;
+  /** Epoch of the leading node whose time is used, or where else the time is from. */
+  #authority = WALL;
 
   constructor(monotonicMs: () => number, wallMs: () => number) {
     this.#monotonicMs = monotonicMs;
@@ -20,13 +24,15 @@ export class ClusterClock {
 
   /** Takes the leader's time whenever it is pushed, a follower's only until a leader was heard. */
   observe(view: NodeView): void {
-    const authority = view.role === "leading" && view.established ? view.epoch : -1;
+    const authority = view.role === "leading" && view.established ? view.epoch : FOLLOWER;
     if (authority < this.#authority) return;
+    // What the wall clock said before is no measure for the cluster's time.
+    if (this.#authority === WALL) this.#lastMs = 0;
     this.#authority = authority;
     this.#offsetMs = view.clusterTimeMs - this.#monotonicMs();
   }
 
-  /** Milliseconds since 1970, an integer, never smaller than before. */
+  /** Milliseconds since 1970, an integer, never smaller than before once a node was heard. */
   nowMs(): number {
     const now = Math.floor(this.#monotonicMs() + this.#offsetMs);
     if (now > this.#lastMs) this.#lastMs = now;

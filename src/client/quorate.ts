@@ -2,7 +2,7 @@
  * The client library's face: transactions, participants, registers and the cluster's own state, over one Session.
  */
 import { performance } from "node:perf_hooks";
-import { newGid, QuorateError } from "../base/index.js";
+import { newGid, QuorateError, uuid7 } from "../base/index.js";
 import type { Gid, NodeId, Zxid } from "../base/index.js";
 import type { Answer, Request, TransactionView } from "../coordinator/index.js";
 import type { Participant } from "../participant/index.js";
@@ -65,10 +65,13 @@ export class Quorate implements AsyncDisposable {
     this.#session = session;
     this.#attached = attached;
     this.#defaults = defaults;
-    this.#requestIds = new RequestIds(session.client);
+    this.#requestIds = new RequestIds(
+      () => uuid7(session.clock.nowMs(), random32),
+      () => performance.now(),
+    );
   }
 
-  /** This client, for ever: a UUID v7 in 32 hex digits. */
+  /** What this client calls itself on its streams: a UUID v7 in 32 hex digits. */
   get client(): string {
     return this.#session.client;
   }
@@ -178,10 +181,10 @@ export class Quorate implements AsyncDisposable {
       return { version: answer.version };
     } catch (error) {
       // The caller may repeat it only if it knows the id; then the cluster must go on recognising it.
-      forget = !(error instanceof QuorateError && error.retry !== "never" && this.#requestIds.isHeld(request.seq));
+      forget = !(error instanceof QuorateError && error.retry !== "never" && this.#requestIds.isHeld(request));
       throw error;
     } finally {
-      if (forget && request.client === this.client) this.#requestIds.settled(request.seq);
+      if (forget) this.#requestIds.settled(request);
     }
   }
 

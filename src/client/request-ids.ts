@@ -1,5 +1,5 @@
 /**
- * Numbers the requests that the cluster must recognise when they are repeated, and says which answers it may forget.
+ * Names the requests that the cluster must recognise when they are repeated, and says which answers it may forget.
  *
  * Invariant: `ackBelow` never passes a number whose request may still be sent.
  */
@@ -8,19 +8,38 @@ import type { RequestId } from "../txn/index.js";
 /** Ids handed out to the user are kept recognisable until they are answered, at most this many at a time. */
 export const HELD_MAX = 1024;
 
+/**
+ * The cluster forgets a client that was idle for its retention, and then refuses its old name: a new one is taken long before, when
+ * nothing is open under the old one.
+ */
+export const RENAME_AFTER_MS = 300_000;
+
 export class RequestIds {
-  readonly #client: string;
+  readonly #newClient: () => string;
+  readonly #nowMs: () => number;
+  #client: string;
+  #usedMs: number;
   #lastSeq = 0;
   /** Handed out and not settled, ascending because numbers only grow. */
   readonly #open = new Set<number>();
   readonly #held = new Set<number>();
 
-  constructor(client: string) {
-    this.#client = client;
+  /** `newClient` makes UUIDs v7 (32 hex digits) of the cluster's time; `nowMs` is any clock that only goes forward. */
+  constructor(newClient: () => string, nowMs: () => number) {
+    this.#newClient = newClient;
+    this.#nowMs = nowMs;
+    this.#client = newClient();
+    this.#usedMs = nowMs();
   }
 
   /** For one request of this library: ends with `settled`. */
   next(): RequestId {
+    const now = this.#nowMs();
+    if (this.#open.size === 0 && now - this.#usedMs > RENAME_AFTER_MS) {
+      this.#client = this.#newClient();
+      this.#lastSeq = 0;
+    }
+    this.#usedMs = now;
     const seq = ++this.#lastSeq;
     this.#open.add(seq);
     return { client: this.#client, seq, ackBelow: this.#lowest() };
@@ -35,19 +54,23 @@ export class RequestIds {
     this.#held.add(id.seq);
     if (this.#held.size > HELD_MAX) {
       const oldest = this.#held.values().next().value;
-      if (oldest !== undefined) this.settled(oldest);
+      if (oldest !== undefined) this.#end(oldest);
     }
     return id;
   }
 
   /** The request will never be sent again: it was answered, or nobody can repeat it. */
-  settled(seq: number): void {
-    this.#open.delete(seq);
-    this.#held.delete(seq);
+  settled(id: RequestId): void {
+    if (id.client === this.#client) this.#end(id.seq);
   }
 
-  isHeld(seq: number): boolean {
-    return this.#held.has(seq);
+  isHeld(id: RequestId): boolean {
+    return id.client === this.#client && this.#held.has(id.seq);
+  }
+
+  #end(seq: number): void {
+    this.#open.delete(seq);
+    this.#held.delete(seq);
   }
 
   #lowest(): number {

@@ -41,7 +41,7 @@ export interface Sent {
 }
 
 export class Session {
-  /** This client, for ever: a UUID v7 in 32 hex digits. */
+  /** What this client calls itself on its streams and in the transactions it opens: a UUID v7 in 32 hex digits. */
   readonly client: string;
   readonly clock: ClusterClock;
   readonly pool: EndpointPool;
@@ -57,7 +57,7 @@ export class Session {
   constructor(options: SessionOptions) {
     this.#options = options;
     this.clock = new ClusterClock(() => performance.now(), Date.now);
-    this.client = uuid7(this.clock.nowMs(), random32);
+    this.client = uuid7(Date.now(), random32);
     this.#table = new RequestTable<SessionLink>({
       inFlightMax: options.inFlightMax,
       random: randomFloat,

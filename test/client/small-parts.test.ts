@@ -7,7 +7,7 @@ import { BranchList } from "../../src/client/branch-list.js";
 import { ClusterClock } from "../../src/client/cluster-clock.js";
 import { DurationHistogram } from "../../src/client/duration-histogram.js";
 import { newGid } from "../../src/client/index.js";
-import { HELD_MAX, RequestIds } from "../../src/client/request-ids.js";
+import { HELD_MAX, RENAME_AFTER_MS, RequestIds } from "../../src/client/request-ids.js";
 import type { NodeView } from "../../src/wire/index.js";
 
 function view(role: NodeView["role"], epoch: number, clusterTimeMs: number): NodeView {
@@ -24,31 +24,38 @@ function view(role: NodeView["role"], epoch: number, clusterTimeMs: number): Nod
   };
 }
 
+const idsOf = (client = "c"): RequestIds =>
+  new RequestIds(
+    () => client,
+    () => 0,
+  );
+
 describe("request ids", () => {
   test("count from 1, and acknowledge below the oldest that is open", () => {
-    const ids = new RequestIds("c");
+    const ids = idsOf();
     expect(ids.next()).toEqual({ client: "c", seq: 1, ackBelow: 1 });
     expect(ids.next()).toEqual({ client: "c", seq: 2, ackBelow: 1 });
-    ids.settled(1);
+    ids.settled({ client: "c", seq: 1, ackBelow: 1 });
     expect(ids.next()).toEqual({ client: "c", seq: 3, ackBelow: 2 });
-    ids.settled(3);
+    ids.settled({ client: "c", seq: 3, ackBelow: 2 });
     expect(ids.next()).toEqual({ client: "c", seq: 4, ackBelow: 2 });
-    ids.settled(2);
-    ids.settled(4);
-    expect(ids.next()).toEqual({ client: "c", seq: 5, ackBelow: 5 });
+    ids.settled({ client: "other", seq: 2, ackBelow: 2 });
+    expect(ids.next()).toEqual({ client: "c", seq: 5, ackBelow: 2 });
+    for (const seq of [2, 4, 5]) ids.settled({ client: "c", seq, ackBelow: 1 });
+    expect(ids.next()).toEqual({ client: "c", seq: 6, ackBelow: 6 });
   });
 
   test("never acknowledge a request that may still be sent, in any order of answers", () => {
     fc.assert(
       fc.property(fc.array(fc.integer({ min: 0, max: 20 }), { maxLength: 80 }), (choices) => {
-        const ids = new RequestIds("c");
+        const ids = idsOf();
         const open: number[] = [];
         for (const choice of choices) {
           if (choice < 12 || open.length === 0) {
             const id = ids.next();
             open.push(id.seq);
             if (id.ackBelow > Math.min(...open)) return false;
-          } else ids.settled(open.splice(choice % open.length, 1)[0] ?? 0);
+          } else ids.settled({ client: "c", seq: open.splice(choice % open.length, 1)[0] ?? 0, ackBelow: 0 });
         }
         return true;
       }),
@@ -56,12 +63,27 @@ describe("request ids", () => {
   });
 
   test("handed out to a user hold the acknowledgement back, but only so many of them", () => {
-    const ids = new RequestIds("c");
+    const ids = idsOf();
     const first = ids.hold();
-    expect(ids.isHeld(first.seq)).toBe(true);
+    expect(ids.isHeld(first)).toBe(true);
     for (let i = 0; i < HELD_MAX; i++) ids.hold();
-    expect(ids.isHeld(first.seq)).toBe(false);
+    expect(ids.isHeld(first)).toBe(false);
     expect(ids.next().ackBelow).toBe(2);
+  });
+
+  test("take a new client name after a long pause, unless a request under the old one may still be repeated", () => {
+    let now = 0;
+    let names = 0;
+    const ids = new RequestIds(
+      () => `c${++names}`,
+      () => now,
+    );
+    ids.settled(ids.next());
+    now += RENAME_AFTER_MS + 1;
+    const renamed = ids.next();
+    expect(renamed).toEqual({ client: "c2", seq: 1, ackBelow: 1 });
+    now += RENAME_AFTER_MS + 1;
+    expect(ids.next()).toEqual({ client: "c2", seq: 2, ackBelow: 1 });
   });
 });
 
