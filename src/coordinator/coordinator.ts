@@ -308,10 +308,7 @@ class LeaderDriver implements Coordinator {
   #decideNotTaken(gid: Gid, why: string, nowMs: number): void {
     this.#inquiries.refused(gid);
     const drive = this.#drives.get(gid);
-    if (drive === undefined) return;
-    const lost = (kind: string): boolean => kind === "abort" || kind === "late-commit";
-    this.#decider.answerWaiters(drive, (waiter) => (lost(waiter.kind) ? notProposed(why, gid) : undefined));
-    this.#decider.decideNotTaken(drive, nowMs);
+    if (drive !== undefined) this.#decider.decideNotTaken(drive, notProposed(why, gid), nowMs);
   }
 
   // ---- applied entries
@@ -340,6 +337,7 @@ class LeaderDriver implements Coordinator {
       case "noop":
         return result.kind === "noop" ? this.#puts.answerNoop({ kind: "ok" }) : undefined;
       case "forgotten":
+        for (const gid of result.gids) this.#decider.forgotten(gid);
         return this.#chores.forgotten(result.gids.length);
       case "floor":
         return this.#chores.floorApplied();

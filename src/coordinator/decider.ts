@@ -4,7 +4,7 @@
  * Decides when a DECIDE is proposed and which branches are told what. Rules it keeps: a commit is proposed only with a vote of every
  * listed branch, counted as a set by branch id; every abort is a proposal; nobody is told or answered before the decision is applied.
  */
-import { must } from "../base/index.js";
+import { assert, must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
 import { owes } from "../txn/index.js";
 import type { AbortReason, BranchSpec, Lookup, Transaction, Vote } from "../txn/index.js";
@@ -222,10 +222,13 @@ export class Decider {
   }
 
   /** The DECIDE was not taken by the replica. */
-  decideNotTaken(drive: Drive, nowMs: number): void {
+  decideNotTaken(drive: Drive, answer: Answer, nowMs: number): void {
     drive.deciding = undefined;
     if (drive.stage === "decided") return;
-    if (drive.stage === "unrecorded" && drive.branches.length === 0) return this.drop(drive);
+    // Nothing was asked and nothing is recorded: there is only the answer to give.
+    const bare = drive.stage === "unrecorded" && drive.branches.length === 0;
+    this.answerWaiters(drive, ({ kind }) => (bare || kind === "abort" || kind === "late-commit" ? answer : undefined));
+    if (bare) return this.drop(drive);
     this.#undecided.add(drive);
     this.#undecidedDueMs = Math.min(this.#undecidedDueMs, nowMs + this.#context.options.retryDelayMsMin);
   }
@@ -329,7 +332,14 @@ export class Decider {
     if (drive.unsettled === 0) this.drop(drive);
   }
 
+  /** Forgotten by the log while its branches were still told: those that ask are answered by the floor. */
+  forgotten(gid: Gid): void {
+    const drive = this.drives.get(gid);
+    if (drive?.stage === "decided") this.drop(drive);
+  }
+
   drop(drive: Drive): void {
+    assert(drive.waiters.length === 0, () => `${drive.waiters.length} requests still wait for ${drive.gid}, which is dropped`);
     this.#context.wheel.cancel(drive);
     this.#clients.untrack(drive);
     this.#undecided.delete(drive);

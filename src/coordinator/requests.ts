@@ -119,9 +119,10 @@ export class Requests {
     const found = this.#context.state.lookup(gid);
     const recorded = decisionIn(found);
     if (recorded !== undefined) return alreadyDecidedAnswer(gid, recorded);
+    if (found.kind === "expired") return this.#belowFloor(gid);
     let drive = this.#decider.drives.get(gid);
     if (drive === undefined && found.kind !== "transaction") {
-      const problem = this.#startProblem(gid, found) ?? this.#branchesProblem(gid, body.branches);
+      const problem = this.#startProblem(gid) ?? this.#branchesProblem(gid, body.branches);
       if (problem !== undefined) return problem;
     }
     const timeoutMs = this.#timeoutMs(body.timeoutMs);
@@ -165,9 +166,9 @@ export class Requests {
     const found = this.#context.state.lookup(gid);
     const recorded = decisionIn(found);
     if (recorded !== undefined) return alreadyDecidedAnswer(gid, recorded);
+    if (found.kind === "expired") return this.#belowFloor(gid);
     const drive = this.#decider.drives.get(gid);
     if (drive === undefined && found.kind !== "transaction") {
-      if (found.kind === "expired") return belowFloorAnswer(gid, this.#context.state.meta().floorMs);
       return gidError("unknown", `transaction ${gid} has no record here: its outcome is unknown; ask for it before starting again`, gid);
     }
     const problem = this.#branchesProblem(gid, [branch]);
@@ -189,10 +190,11 @@ export class Requests {
     const found = this.#context.state.lookup(gid);
     const recorded = decisionIn(found);
     if (recorded !== undefined) return decidedAnswer(gid, recorded);
+    if (found.kind === "expired") return this.#belowFloor(gid);
     let drive = this.#decider.drives.get(gid);
     if (drive === undefined && found.kind === "transaction") drive = this.#decider.adopt(found.transaction, nowMs);
     if (drive === undefined) {
-      const problem = this.#startProblem(gid, found);
+      const problem = this.#startProblem(gid);
       if (problem !== undefined) return problem;
       if (this.#full()) return this.#overloaded(gid);
       const ageMs = this.#context.stampNow() - gidTimeMs(gid);
@@ -252,11 +254,12 @@ export class Requests {
     const found = this.#context.state.lookup(gid);
     const recorded = decisionIn(found);
     if (recorded !== undefined) return recorded.decision === "abort" ? decidedAnswer(gid, recorded) : alreadyDecidedAnswer(gid, recorded);
+    if (found.kind === "expired") return this.#belowFloor(gid);
     let drive = this.#decider.drives.get(gid);
     if (drive === undefined) {
       if (found.kind === "transaction") drive = this.#decider.adopt(found.transaction, nowMs);
       else {
-        const problem = this.#startProblem(gid, found);
+        const problem = this.#startProblem(gid);
         if (problem !== undefined) return problem;
         if (this.#full()) return this.#overloaded(gid);
         drive = this.#decider.create(gid, "", TXN_LIMITS.timeoutMsMax, "unrecorded", nowMs);
@@ -290,7 +293,7 @@ export class Requests {
     const drive = this.#decider.drives.get(gid);
     if (drive !== undefined) for (const branch of [...drive.branches]) this.#courier.retry(branch, nowMs);
     else if (found.kind === "transaction") this.#decider.adopt(found.transaction, nowMs);
-    else if (found.kind === "expired") return belowFloorAnswer(gid, this.#context.state.meta().floorMs);
+    else if (found.kind === "expired") return this.#belowFloor(gid);
     else if (found.kind === "none") return gidError("unknown", `transaction ${gid} has no record; there is nothing to retry`, gid);
     return { kind: "ok" };
   }
@@ -330,11 +333,15 @@ export class Requests {
     return notProposed(`openTransactionsMax is ${this.#context.options.openTransactionsMax} and is reached`, gid);
   }
 
+  /** Final whatever is under way: a gid below the applied floor without a record never gets one. */
+  #belowFloor(gid: Gid): Answer {
+    return belowFloorAnswer(gid, this.#context.state.meta().floorMs);
+  }
+
   /** Why a gid without a record cannot get one. */
-  #startProblem(gid: Gid, found: Lookup): Answer | undefined {
+  #startProblem(gid: Gid): Answer | undefined {
     const malformed = gidProblem(gid);
     if (malformed !== undefined) return gidError("invalid", malformed, gid);
-    if (found.kind === "expired") return belowFloorAnswer(gid, this.#context.state.meta().floorMs);
     const aheadMs = gidTimeMs(gid) - this.#context.stampNow();
     if (aheadMs <= TXN_LIMITS.futureMsMax) return undefined;
     return errorAnswer(
