@@ -2,6 +2,7 @@
  * What one operation of a benchmark is.
  */
 import { randomBytes } from "node:crypto";
+import { performance } from "node:perf_hooks";
 import { RequestIds, type Quorate } from "../client/index.js";
 import type { BranchSpec } from "../txn/index.js";
 import { kvPayload } from "../participant/kv/index.js";
@@ -18,14 +19,17 @@ export const REGISTERS = 10_000;
 export function putLoad(quorate: Quorate, valueBytes: number): Issue {
   const value = randomBytes(valueBytes);
   // A request memory of its own, apart from the one behind quorate.put: a fresh UUID v7 of the cluster's clock.
-  const ids = new RequestIds(quorate.newGid().slice("q-".length));
+  const ids = new RequestIds(
+    () => quorate.newGid().slice("q-".length),
+    () => performance.now(),
+  );
   let n = 0;
   return (done) => {
     const request = ids.next();
     quorate.submit(
       { kind: "put", request, name: registerName(n++), value, expect: undefined },
       (answer) => {
-        ids.settled(request.seq);
+        ids.settled(request);
         done(answer);
       },
       REQUEST_TIMEOUT_MS,
