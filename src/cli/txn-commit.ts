@@ -14,14 +14,7 @@ export async function commitRecorded(quorate: Quorate, gid: string, timeoutMs: n
   const view = await quorate.outcome(gid, { timeoutMs });
   switch (view.state) {
     case "unknown":
-      throw new QuorateError(
-        "QUORATE_UNKNOWN_TRANSACTION",
-        `the cluster has no record of ${view.gid}: open it with \`quorate txn begin\``,
-        {
-          outcome: "unknown",
-          gid: view.gid,
-        },
-      );
+      throw unknownTransaction(view);
     case "expired":
       throw new QuorateError("QUORATE_EXPIRED", `${view.gid} is below the cluster's floor: it was never started, or is forgotten`, {
         gid: view.gid,
@@ -55,4 +48,15 @@ function specOf(view: TransactionView, branch: BranchView): BranchSpec {
       outcome: "unknown",
     });
   return { id: branch.id, participant: branch.participant, mode: "asked", payload: branch.payload };
+}
+
+export function unknownTransaction({ gid }: TransactionView): QuorateError {
+  return new QuorateError(
+    "QUORATE_UNKNOWN_TRANSACTION",
+    `the cluster has no record of ${gid}: it was never opened; \`quorate txn begin\` makes one`,
+    {
+      outcome: "unknown",
+      gid,
+    },
+  );
 }
