@@ -1,7 +1,7 @@
 /**
  * The face of the transport room: nodes' peer network, and the server for clients and participants.
  */
-import type { NodeId } from "../base/index.js";
+import type { Logger, NodeId } from "../base/index.js";
 import type { BranchReply, ClientSession, Inquiry, InstanceId, Request, Answer, BranchCall, InquiryAnswer } from "../coordinator/index.js";
 import type { NetPort } from "../replica/ports.js";
 import type { NodeStatus, NodeView } from "../wire/index.js";
@@ -11,11 +11,37 @@ export interface SnapshotChunk {
   readonly entries: readonly { readonly key: string; readonly value: Uint8Array }[];
 }
 
-/** Peer network of one node. Listens at `listenAddress`, dials every other voter on separate connections per lane. */
+/** Counters since the start; for metrics, and for tests of batching. */
+export interface StreamStats {
+  readonly framesSent: number;
+  readonly framesReceived: number;
+  readonly bytesSent: number;
+  readonly bytesReceived: number;
+  /** Messages, requests, answers, calls: what the frames carried. */
+  readonly itemsSent: number;
+  readonly itemsReceived: number;
+  /** Control messages dropped, because the link was down or its queue full. */
+  readonly dropped: number;
+  /** Streams refused, cut off for not reading, or ended for malformed frames. */
+  readonly refused: number;
+}
+
+/**
+ * Peer network of one node. Listens at `listenAddress`, dials every other voter on separate connections per lane.
+ *
+ * Session ids: those of `dial` are the core's, positive; those of accepted sessions are allocated here, negative. After `close` nothing
+ * more is delivered on a session, not even session-down.
+ */
 export interface PeerNet extends NetPort {
+  /** The port really bound. */
+  readonly port: number;
   /** Fetches a snapshot over a stream of its own, throttled by the sender. Throws when the leader no longer has it. */
   fetchSnapshot(peer: NodeId, snapshotId: string): AsyncIterable<SnapshotChunk>;
-  close(): Promise<void>;
+  /** Puts on the wire at once what this turn collected. Without it that happens at the end of the turn. */
+  flush(): void;
+  stats(): StreamStats;
+  /** Ends every stream and frees the port. `close` is NetPort's: it ends one session. */
+  shutdown(): Promise<void>;
 }
 
 export interface PeerNetOptions {
@@ -28,6 +54,7 @@ export interface PeerNetOptions {
   readonly onInput: (input: ZabInput) => void;
   readonly readSnapshot: (snapshotId: string) => AsyncIterable<SnapshotChunk>;
   readonly snapshotBytesPerSecond: number;
+  readonly log: Logger;
 }
 
 /** Handlers of the client-facing server. All called from the event loop. */
@@ -39,11 +66,22 @@ export interface ClientServerHandlers {
   onInstanceDown(instance: InstanceId): void;
   onReplies(instance: InstanceId, replies: readonly BranchReply[]): void;
   onInquiries(instance: InstanceId, inquiries: readonly Inquiry[]): void;
-  /** A unary call: served here on the leader, forwarded by the server room on a follower. */
+  /** A unary call: served here on the leader, forwarded by the server room on a follower. `deadlineMs` is what is left of its time. */
   onUnary(body: Request, deadlineMs: number): Promise<Answer>;
   onStatus(): Promise<NodeStatus>;
   /** Planned hand-over. Resolves with the new leader's id, rejects with a QuorateError. */
   onMoveLeader(to: NodeId | undefined): Promise<NodeId>;
+}
+
+export interface ClientServerOptions {
+  /** `host:port`. */
+  readonly listenAddress: string;
+  readonly handlers: ClientServerHandlers;
+  /** Deadline of a unary call whose caller set none. */
+  readonly unaryDeadlineMs: number;
+  /** For a transaction whose client asks for the cluster's default. */
+  readonly transactionTimeoutMs: number;
+  readonly log: Logger;
 }
 
 /** Server for clients, participants, unary calls and gRPC health. Sends are batched: one frame per stream and event-loop turn. */
@@ -55,6 +93,9 @@ export interface ClientServer {
   inquiryAnswers(instance: InstanceId, answers: readonly InquiryAnswer[]): void;
   /** Pushes the view to every open stream and remembers it for new ones; also drives gRPC health (SERVING while a leader is established). */
   setView(view: NodeView): void;
+  /** Puts on the wire at once what this turn collected. Without it that happens at the end of the turn. */
+  flush(): void;
+  stats(): StreamStats;
   /** Stops taking new streams and unary calls, ends streams after `graceMs`. */
   close(graceMs: number): Promise<void>;
 }

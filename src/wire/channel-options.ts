@@ -25,6 +25,8 @@ export const CLIENT_CHANNEL_OPTIONS: Readonly<Record<string, string | number>> =
   // No proxy, no service config from DNS: nothing may be looked up besides the address itself.
   "grpc.enable_http_proxy": 0,
   "grpc.service_config_disable_resolution": 1,
+  // A stream that broke is ours to repeat, or not; gRPC's own retries would buffer every frame and replay some of them unasked.
+  "grpc.enable_retries": 0,
   // Raise the window at the dialing end: grpc-js servers ignore the option.
   "grpc-node.flow_control_window": 4 * 1024 * 1024,
 };

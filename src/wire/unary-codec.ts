@@ -19,6 +19,7 @@ export interface UnaryMethod {
   readonly request: Codec<Request>;
   /** Never carries an error: those are gRPC statuses. */
   readonly answer: Codec<Answer>;
+  readonly answerKind: Answer["kind"];
 }
 
 const writer = new ProtoWriter(64 * 1024);
@@ -50,7 +51,7 @@ function answerCodec<K extends Answer["kind"]>(message: string, kind: K): Codec<
 }
 
 function method(name: string, request: Request["kind"], response: string, answer: Answer["kind"]): UnaryMethod {
-  return { request: requestCodec(`${name}Request`, request), answer: answerCodec(response, answer) };
+  return { request: requestCodec(`${name}Request`, request), answer: answerCodec(response, answer), answerKind: answer };
 }
 
 /** By the method's name in the service. */

@@ -1,7 +1,7 @@
 /**
  * Domain values as protobufjs sees the published .proto files: the second, independent description that the codecs are compared with.
  */
-import protobuf from "protobufjs";
+import type protobuf from "protobufjs";
 import type { Zxid } from "../../src/base/index.js";
 import type { Answer, BranchReply, Request, TransactionView } from "../../src/coordinator/index.js";
 import type { BranchSpec, Command, StampedCommand, StateChange } from "../../src/txn/index.js";
