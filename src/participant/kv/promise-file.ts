@@ -11,7 +11,7 @@
  * Decides: nothing about what the numbers mean (store.ts). Limit: when the newer slot itself is damaged, the older one is in force,
  * and the loss of exactly the last group would pass; one fault is noticed, not every pair of faults.
  */
-import { open, type FileHandle } from "node:fs/promises";
+import { open, rename, type FileHandle } from "node:fs/promises";
 import { crc32c } from "../../base/index.js";
 
 /** What was durable in LevelDB when the slot was written. See Head in record.ts for the fields. */
@@ -38,31 +38,50 @@ export class PromiseFile {
     this.#file = file;
   }
 
-  /** Makes a new file, both slots filled, synced. The caller syncs the folder: the file's name must survive as well. */
+  /**
+   * Makes a new file with both slots filled, synced under another name and then renamed, so that it is never found half made. The
+   * caller syncs the folder.
+   */
   static async create(path: string, promised: Promised): Promise<PromiseFile> {
-    const file = new PromiseFile(await open(path, "w+"));
-    await file.#file.write(Buffer.alloc(2 * SLOT_DISTANCE), 0, 2 * SLOT_DISTANCE, 0);
-    for (const slot of [0, 1]) {
-      encodeSlot(file.#slot, promised);
-      await file.#file.write(file.#slot, 0, SLOT_BYTES, slot * SLOT_DISTANCE);
+    const handle = await open(`${path}.new`, "w+");
+    try {
+      const file = new PromiseFile(handle);
+      const pages = Buffer.alloc(2 * SLOT_DISTANCE);
+      for (const slot of [0, 1]) encodeSlot(pages.subarray(slot * SLOT_DISTANCE, slot * SLOT_DISTANCE + SLOT_BYTES), promised);
+      await handle.write(pages, 0, pages.length, 0);
+      await handle.sync();
+      await rename(`${path}.new`, path);
+      return file;
+    } catch (error) {
+      await handle.close();
+      throw error;
     }
-    await file.#file.sync();
-    return file;
   }
 
-  /** Opens an existing file and reads its newest intact slot; undefined promise: no slot is intact. Rejects with ENOENT when absent. */
-  static async open(path: string): Promise<{ readonly file: PromiseFile; readonly promised: Promised | undefined }> {
-    const handle = await open(path, "r+");
-    const file = new PromiseFile(handle);
-    let promised: Promised | undefined;
-    for (const slot of [0, 1]) {
-      const { bytesRead } = await handle.read(file.#slot, 0, SLOT_BYTES, slot * SLOT_DISTANCE);
-      const found = bytesRead === SLOT_BYTES ? decodeSlot(file.#slot) : undefined;
-      if (found === undefined || (promised !== undefined && found.sequence <= promised.sequence)) continue;
-      promised = found;
-      file.#next = 1 - slot;
+  /** Opens an existing file and reads its newest intact slot; `promised` undefined: no slot is intact. Undefined: there is no file. */
+  static async open(path: string): Promise<{ readonly file: PromiseFile; readonly promised: Promised | undefined } | undefined> {
+    let handle: FileHandle;
+    try {
+      handle = await open(path, "r+");
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
+      throw error;
     }
-    return { file, promised };
+    try {
+      const file = new PromiseFile(handle);
+      let promised: Promised | undefined;
+      for (const slot of [0, 1]) {
+        const { bytesRead } = await handle.read(file.#slot, 0, SLOT_BYTES, slot * SLOT_DISTANCE);
+        const found = bytesRead === SLOT_BYTES ? decodeSlot(file.#slot) : undefined;
+        if (found === undefined || (promised !== undefined && found.sequence <= promised.sequence)) continue;
+        promised = found;
+        file.#next = 1 - slot;
+      }
+      return { file, promised };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
   }
 
   /** Resolves when the promise is durable. One at a time. A failure is final: after one the state of the file is unknown. */

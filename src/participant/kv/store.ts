@@ -90,20 +90,27 @@ export class KvStore {
     }
     let promises: PromiseFile | undefined;
     try {
-      const head = await openHead(level, dir, participant);
       const path = join(dir, "promise");
-      promises = await openPromises(path, dir, head);
-      const found = await verify(level, dir, visit);
-      if (found.records !== head.records || found.sum !== head.sum)
+      const found = await PromiseFile.open(path);
+      promises = found?.file;
+      const head = await openHead(level, dir, participant, found);
+      if (promises === undefined) {
+        promises = await PromiseFile.create(path, promiseOf(head));
+        await syncFolder(dir);
+      }
+      const counted = await verify(level, dir, visit);
+      if (counted.records !== head.records || counted.sum !== head.sum)
         throw damaged(
           dir,
           `LevelDB lost or changed records without an error: the store's digest at group ${head.sequence} counts ${head.records} records, ` +
-            `${found.records} are here (sums ${head.sum} and ${found.sum})`,
+            `${counted.records} are here (sums ${head.sum} and ${counted.sum})`,
         );
       return new KvStore(level, promises, head, options.onFailure);
     } catch (error) {
       await promises?.close();
       await level.close();
+      const { code } = error as { readonly code?: unknown };
+      if (typeof code === "string" && code.startsWith("LEVEL_")) throw damaged(dir, `LevelDB cannot read it: ${messageOf(error)}`, error);
       throw error;
     }
   }
@@ -126,9 +133,18 @@ export class KvStore {
 
   /** Records of [gte, lt) in key order. Every one is checked. */
   async *range(gte: string, lt: string, limit: number): AsyncGenerator<readonly [string, Buffer]> {
-    for await (const [key, record] of this.#level.iterator({ gte, lt, limit })) {
-      if (!isIntact(key, record)) throw this.#fail(new Error(damagedRecord(key)));
-      yield [key, record];
+    const entries = this.#level.iterator({ gte, lt, limit });
+    try {
+      for (;;) {
+        const entry = await entries.next().catch((error: unknown) => {
+          throw this.#fail(error);
+        });
+        if (entry === undefined) return;
+        if (!isIntact(entry[0], entry[1])) throw this.#fail(new Error(damagedRecord(entry[0])));
+        yield entry;
+      }
+    } finally {
+      await entries.close();
     }
   }
 
@@ -258,10 +274,19 @@ function damaged(dir: string, what: string, cause?: unknown): QuorateError {
   return new QuorateError("QUORATE_DATA_FOLDER", `key-value data folder ${dir}: ${what}`, { cause });
 }
 
-/** Reads the head, or makes the one of a new store. */
-async function openHead(level: Level<string, Buffer>, dir: string, participant: string): Promise<Head> {
+/**
+ * Reads the head and holds it against the promise file, or makes the head of a new store. The head of a new store is durable before
+ * its promise file exists, and the file before the first group: whatever else is found missing was lost.
+ */
+async function openHead(
+  level: Level<string, Buffer>,
+  dir: string,
+  participant: string,
+  found: { readonly promised: Promised | undefined } | undefined,
+): Promise<Head> {
   const record = await level.get(HEAD_KEY);
   if (record === undefined) {
+    if (found !== undefined) throw damaged(dir, `LevelDB lost its head, and ${found.promised?.sequence ?? "some"} groups were promised`);
     for await (const _ of level.keys({ limit: 1 })) throw damaged(dir, "LevelDB has records but lost the head that counts them");
     const storeId = randomBytes(16).toString("hex");
     const head: Head = { format: 1, storeId, participant, clusterId: "", sequence: 0, records: 0, sum: 0, epoch: 0, floorMs: 0 };
@@ -272,33 +297,15 @@ async function openHead(level: Level<string, Buffer>, dir: string, participant: 
   const head = decodeHead(record);
   if (head.format !== 1) throw damaged(dir, `it has format ${String(head.format)}; this version reads format 1`);
   if (head.participant !== participant) throw damaged(dir, `it belongs to participant "${head.participant}", not "${participant}"`);
+  if (found === undefined && head.sequence > 0) throw damaged(dir, `the promise file is gone, and ${head.sequence} groups were written`);
+  const problem = found === undefined ? undefined : promiseProblem(head, found.promised);
+  if (problem !== undefined) throw damaged(dir, problem);
   return head;
-}
-
-/** Opens the promise file and holds the head against it. */
-async function openPromises(path: string, dir: string, head: Head): Promise<PromiseFile> {
-  let opened: Awaited<ReturnType<typeof PromiseFile.open>>;
-  try {
-    opened = await PromiseFile.open(path);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
-    // Nothing is promised before the file exists: only a store that never wrote a group may be without one.
-    if (head.sequence > 0) throw damaged(dir, `the promise file is gone, and ${head.sequence} groups were written`);
-    const file = await PromiseFile.create(path, promiseOf(head));
-    await syncFolder(dir);
-    return file;
-  }
-  const { file, promised } = opened;
-  const problem = promiseProblem(head, promised);
-  if (problem === undefined) return file;
-  await file.close();
-  throw damaged(dir, problem);
 }
 
 function promiseProblem(head: Head, promised: Promised | undefined): string | undefined {
   if (promised === undefined) return "the promise file is damaged: neither of its slots is intact";
-  if (promised.storeId !== head.storeId && (head.sequence > 0 || promised.sequence > 0))
-    return `the promise file belongs to another store: ${promised.sequence} groups were promised there, LevelDB has ${head.sequence}`;
+  if (promised.storeId !== head.storeId) return "the promise file belongs to another store than LevelDB's folder";
   if (promised.sequence > head.sequence)
     return `LevelDB lost synced writes without an error: ${promised.sequence} groups were promised, it has ${head.sequence}`;
   if (promised.sequence === head.sequence && (promised.records !== head.records || promised.sum !== head.sum))
