@@ -2,7 +2,7 @@
  * The transaction that the running code belongs to, so that it need not be handed through every function.
  */
 import { AsyncLocalStorage } from "node:async_hooks";
-import type { Transaction } from "./transaction-scope.js";
+import type { Transaction } from "./transaction.js";
 
 const storage = new AsyncLocalStorage<Transaction>();
 

@@ -15,4 +15,4 @@ export { rollbackFailures } from "./rollback-failures.js";
 export type { CallOptions } from "./session.js";
 export { DEFAULT_ENDPOINTS, parseEndpoints, resolveTarget } from "./target.js";
 export type { Target } from "./target.js";
-export type { Decided, OpenTransaction, Transaction } from "./transaction-scope.js";
+export type { Decided, OpenTransaction, Transaction } from "./transaction.js";

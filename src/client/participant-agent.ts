@@ -5,7 +5,7 @@
  * It never decides an outcome. A commit or a roll back comes from the cluster, by a call or as the answer to an inquiry.
  */
 import { performance } from "node:perf_hooks";
-import { messageOf, nameProblem, PRODUCT_VERSION, QuorateError } from "../base/index.js";
+import { gidProblem, messageOf, nameProblem, PRODUCT_VERSION, QuorateError } from "../base/index.js";
 import type { BranchPhase, BranchReply } from "../coordinator/index.js";
 import type { BranchRef, Participant, SettleResult, VoteResult } from "../participant/index.js";
 import type { CoordinatorFrame } from "../wire/index.js";
@@ -98,7 +98,7 @@ export class ParticipantAgent implements EndpointWatcher {
     if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
     await this.participant.start(clusterId);
     const now = performance.now();
-    for (const ref of await this.participant.listInDoubt()) this.#doubts.found(ref, now);
+    for (const ref of this.#wellFormed(await this.participant.listInDoubt())) this.#doubts.found(ref, now);
     this.#options.pool.watch(this);
     this.#ticker = setInterval(() => this.#inquire(), TICK_MS).unref();
     this.#scheduleScan();
@@ -264,13 +264,22 @@ export class ParticipantAgent implements EndpointWatcher {
   async #scan(intervalMs: number): Promise<void> {
     const startMs = performance.now();
     try {
-      const refs = await this.participant.listInDoubt({ olderThanMs: intervalMs });
+      const refs = this.#wellFormed(await this.participant.listInDoubt({ olderThanMs: intervalMs }));
       const now = performance.now();
       for (const ref of refs) if (!this.#executor.isBusy(ref)) this.#doubts.found(ref, now);
       this.#doubts.listed(new Set(refs.map(branchKey)), startMs - intervalMs - LISTING_SLACK_MS);
     } catch (error) {
       this.#options.onEvent({ kind: "scan-failed", participant: this.participant.name, message: messageOf(error) });
     }
+  }
+
+  /** A node ends the stream of an instance that names what cannot exist: one bad row must not keep the others from being asked about. */
+  #wellFormed(refs: readonly BranchRef[]): readonly BranchRef[] {
+    return refs.filter((ref) => {
+      const problem = gidProblem(ref.gid) ?? nameProblem("branch", ref.branch);
+      if (problem !== undefined) this.#options.onEvent({ kind: "scan-failed", participant: this.participant.name, message: problem });
+      return problem === undefined;
+    });
   }
 
   #leaderLink(): AttachLink | undefined {

@@ -20,7 +20,7 @@ import { RequestIds } from "./request-ids.js";
 import type { AnswerCallback } from "./request-table.js";
 import type { CallOptions, Session } from "./session.js";
 import { TransactionScope } from "./transaction-scope.js";
-import type { Decided, OpenTransaction, Transaction } from "./transaction-scope.js";
+import type { Decided, OpenTransaction, Transaction } from "./transaction.js";
 
 export interface QuorateDefaults {
   readonly requestTimeoutMs: number;

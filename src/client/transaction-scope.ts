@@ -6,7 +6,7 @@
  */
 import { performance } from "node:perf_hooks";
 import { messageOf, QuorateError } from "../base/index.js";
-import type { Gid, Outcome, Zxid } from "../base/index.js";
+import type { Gid } from "../base/index.js";
 import type { Answer } from "../coordinator/index.js";
 import type { BranchRef, BroughtBranch, BroughtParticipant, VoteResult } from "../participant/index.js";
 import type { BranchSpec, Vote } from "../txn/index.js";
@@ -14,6 +14,8 @@ import { unexpected } from "./answer-error.js";
 import { BranchList } from "./branch-list.js";
 import { attachRollbackFailures } from "./rollback-failures.js";
 import type { Sent, Session } from "./session.js";
+import { abortedError, notRegistered, vetoedError, withOutcome } from "./transaction-errors.js";
+import type { OpenTransaction } from "./transaction.js";
 
 /** The cluster decides at the transaction's timeout; its answer may need a failover on top. */
 const ANSWER_MARGIN_MS = 2_000;
@@ -25,46 +27,6 @@ const UNDO_WAIT_MS = 5_000;
 const TIMEOUT_MS_MIN = 100;
 
 const NO_PAYLOAD = new Uint8Array();
-
-/** The decision in force, committed and applied. */
-export interface Decided {
-  readonly gid: Gid;
-  readonly decision: "commit" | "abort";
-  /** Why it was aborted. */
-  readonly reason: string | undefined;
-  readonly detail: string;
-  readonly zxid: Zxid;
-}
-
-/** What a transaction's function works with. */
-export interface Transaction {
-  readonly gid: Gid;
-  /** Fires when the caller's signal does or the transaction's time is over: for the user's own calls. */
-  readonly signal: AbortSignal;
-  /**
-   * Runs `work` in this transaction's branch at `participant`, which is begun at the first call. Rejects with the error of `work`,
-   * or QUORATE_PARTICIPANT when the branch could not be begun. Must be awaited before the transaction ends.
-   */
-  on<Handle, R>(participant: BroughtParticipant<Handle>, work: (handle: Handle) => R | Promise<R>): Promise<R>;
-  /**
-   * Adds a branch whose work, `payload`, runs at the named participant while it prepares. Nothing is sent before the commit.
-   * Returns the branch's id, which is the participant's name unless given. Throws QUORATE_INVALID_ARGUMENT.
-   */
-  ask(participant: string, payload: Uint8Array, options?: { readonly branch?: string | undefined }): string;
-  /** As `ask`, and recorded by the cluster at once. Resolves with the branch's id when the record is committed. */
-  enlist(participant: string, payload: Uint8Array, options?: { readonly branch?: string | undefined }): Promise<string>;
-}
-
-/** A transaction that its maker ends: `await using tx = await quorate.begin()` aborts it unless `commit` was called. */
-export interface OpenTransaction extends Transaction, AsyncDisposable {
-  /**
-   * Prepares, commits, and resolves when the decision is replicated. Rejects with QUORATE_ABORTED (or what caused it) when it was
-   * aborted, QUORATE_OUTCOME_UNKNOWN when that cannot be told; every other error means that it did not and will not commit.
-   */
-  commit(): Promise<void>;
-  /** Rolls back. Does nothing after the end. */
-  abort(): Promise<void>;
-}
 
 /** Runs a client's own prepare and roll back in turn with the calls that the cluster makes for the same branch. */
 export interface BroughtRunner {
@@ -258,7 +220,7 @@ export class TransactionScope implements OpenTransaction {
       if ("error" in result) veto ??= result;
       else votes.push(result);
     }
-    if (veto !== undefined) throw await this.#undone(this.#vetoed(veto));
+    if (veto !== undefined) throw await this.#undone(vetoedError(this.gid, veto.spec, veto.detail, veto.error));
     return votes;
   }
 
@@ -272,14 +234,6 @@ export class TransactionScope implements OpenTransaction {
     } catch (error) {
       return { spec, detail: messageOf(error), error };
     }
-  }
-
-  #vetoed(veto: Vetoed): QuorateError {
-    const { spec, detail, error } = veto;
-    const options = { outcome: "aborted", retry: "safe", gid: this.gid, reason: "vote-no", cause: error } as const;
-    return error === undefined
-      ? new QuorateError("QUORATE_ABORTED", `aborted: branch ${spec.id} of ${spec.participant} voted no: ${detail}`, options)
-      : new QuorateError("QUORATE_PARTICIPANT", `aborted: branch ${spec.id} of ${spec.participant} could not prepare: ${detail}`, options);
   }
 
   /** The reason not to go on, if there is one. */
@@ -403,33 +357,6 @@ export class TransactionScope implements OpenTransaction {
   #remainingMs(): number {
     return this.#deadlineMs - performance.now();
   }
-}
-
-export function abortedError(decided: Decided): QuorateError {
-  const why = decided.detail === "" ? "" : `: ${decided.detail}`;
-  return new QuorateError("QUORATE_ABORTED", `aborted (${decided.reason ?? "no reason recorded"})${why}`, {
-    outcome: "aborted",
-    retry: "safe",
-    gid: decided.gid,
-    reason: decided.reason,
-  });
-}
-
-/** A branch that the cluster does not know is never prepared, so the transaction cannot commit whatever became of the record. */
-function notRegistered(error: unknown, gid: Gid): unknown {
-  if (!(error instanceof QuorateError)) return error;
-  const code = error.code === "QUORATE_OUTCOME_UNKNOWN" ? "QUORATE_NO_QUORUM" : error.code;
-  return new QuorateError(code, `the transaction could not be recorded, so it was not committed: ${error.message}`, {
-    outcome: "aborted",
-    retry: error.retry === "never" ? "never" : "safe",
-    gid,
-    cause: error.cause ?? error,
-  });
-}
-
-function withOutcome(error: unknown, outcome: Outcome, gid: Gid): unknown {
-  if (!(error instanceof QuorateError) || error.outcome !== undefined) return error;
-  return new QuorateError(error.code, error.message, { outcome, retry: error.retry, gid: error.gid ?? gid, cause: error.cause });
 }
 
 /** The promise's result, or an error when it takes longer; the work goes on behind it then. */

@@ -5,7 +5,8 @@ import { gidTimeMs, nodeId, QuorateError } from "../../src/base/index.js";
 import { connect } from "../../src/client/index.js";
 import type { ClientEvent, ConnectOptions, Quorate } from "../../src/client/index.js";
 import type { Request } from "../../src/coordinator/index.js";
-import { decided, healthy, refused, ScriptedCluster, ScriptedNode, until } from "./scripted-node.js";
+import type { ScriptedNode } from "./scripted-node.js";
+import { decided, healthy, refused, ScriptedCluster, until } from "./scripted-node.js";
 
 const cleanups: (() => unknown)[] = [];
 afterEach(async () => {
