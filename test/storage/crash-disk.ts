@@ -26,8 +26,8 @@ export interface Fault {
   readonly shortWrite?: () => number;
 }
 
-/** How much of what was not synced survives. */
-export type Tear = "none" | "all" | "random";
+/** How much of what was not synced survives: nothing, all, some sectors, or some sectors and some writes up to a byte. */
+export type Tear = "none" | "all" | "sectors" | "random";
 
 export class CrashDisk implements Disk {
   readonly root: string;
@@ -142,7 +142,7 @@ export class CrashDisk implements Disk {
       let content = file.durable;
       for (const { position, data } of file.pending) {
         if (tear === "all") content = overlay(content, position, data);
-        else if (tear === "random") content = tornOverlay(content, position, data, random);
+        else if (tear !== "none") content = tornOverlay(content, position, data, random, tear === "random" ? 0.25 : 0);
       }
       const to = join(target, path.slice(this.root.length));
       mkdirSync(dirname(to), { recursive: true });
@@ -176,9 +176,9 @@ function overlay(content: Buffer, position: number, data: Buffer): Buffer {
   return out;
 }
 
-/** Some sectors of the write arrive, and sometimes one is torn off at a byte: everything after it in the write is lost then. */
-function tornOverlay(content: Buffer, position: number, data: Buffer, random: Prng): Buffer {
-  if (random.chance(0.25)) return overlay(content, position, data.subarray(0, random.int(0, data.length)));
+/** Some sectors of the write arrive; sometimes it is torn off at a byte instead, and everything after it in the write is lost. */
+function tornOverlay(content: Buffer, position: number, data: Buffer, random: Prng, bytewise: number): Buffer {
+  if (random.chance(bytewise)) return overlay(content, position, data.subarray(0, random.int(0, data.length)));
   let out = overlay(content, position, Buffer.alloc(0));
   const odds = random.float();
   for (let start = 0; start < data.length;) {
