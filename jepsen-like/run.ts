@@ -39,8 +39,7 @@ export async function runComposition(composition: Composition, options: RunOptio
   const history = new HistoryWriter();
   const test = await TestCluster.open(options.nodes, CLIENTS, NODE_ARGS);
   try {
-    const [first] = test.clients;
-    if (first !== undefined) await fund(first);
+    await fund(test);
     const epochBefore = test.leader()?.epoch ?? 0;
     const stop = new AbortController();
     const timer = setTimeout(() => stop.abort(), options.seconds * 1000);

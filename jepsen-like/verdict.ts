@@ -85,7 +85,7 @@ async function settle(test: TestCluster): Promise<{ readonly orphans: number; re
   const untilMs = performance.now() + SETTLE_MS_MAX;
   for (;;) {
     const orphans = (await Promise.all(test.banks.map((bank) => bank.listInDoubt()))).reduce((sum, list) => sum + list.length, 0);
-    const locks = test.banks.reduce((sum, bank) => sum + bank.stats().prepared + bank.stats().waiting, 0);
+    const locks = test.banks.reduce((sum, bank) => sum + bank.stats().held, 0);
     if ((orphans === 0 && locks === 0) || performance.now() > untilMs) return { orphans, locks };
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

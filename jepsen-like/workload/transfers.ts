@@ -17,11 +17,14 @@ export const ACCOUNT = "acct/";
 const TIMEOUT_MS = 8_000;
 const STATUS_TIMEOUT_MS = 3_000;
 
-export async function fund(quorate: Quorate): Promise<void> {
-  await quorate.transaction((tx) => {
+/** Opens the accounts, and waits until both stores show them: the promise resolves with the decision, the participants follow. */
+export async function fund(test: TestCluster): Promise<void> {
+  const [quorate] = test.clients;
+  await quorate?.transaction((tx) => {
     for (const bank of BANKS)
       tx.ask(bank, kvPayload(Array.from({ length: ACCOUNTS }, (_, n) => ({ op: "put" as const, key: `${ACCOUNT}${n}`, value: BALANCE }))));
   });
+  while (test.banks.some((bank) => bank.stats().held > 0)) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 export class TransferWorkload {

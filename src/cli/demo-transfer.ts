@@ -139,7 +139,7 @@ async function kvBanks(quorate: Quorate, meter: InDoubtMeter, accounts: number, 
   const banks = [await openKvBank(BANKS[0], meter), await openKvBank(BANKS[1], meter)] as const;
   for (const bank of banks) cleanup.steps.push(() => bank.close());
   await quorate.attach(...banks.map((bank) => bank.participant));
-  await fundKvBanks(quorate, BANKS, accounts, BALANCE);
+  await fundKvBanks(quorate, banks, accounts, BALANCE);
   return banks;
 }
 

@@ -31,8 +31,7 @@ export async function openKvBank(name: string, meter: DoubtSink): Promise<Bank> 
     ledger: async () => new Map((await entries(store, LEDGER)).map(({ key, value }) => [key.slice(LEDGER.length), Number(value)] as const)),
     total: async () => (await entries(store, ACCOUNT)).reduce((sum, { value }) => sum + Number(value), 0),
     orphans: async () => (await store.listInDoubt()).length,
-    // A branch of this store holds locks exactly while it waits for some or is prepared.
-    locks: () => Promise.resolve(store.stats().waiting + store.stats().prepared),
+    locks: () => Promise.resolve(store.stats().held),
     close: async () => {
       await store.close();
       await rm(dir, { recursive: true, force: true });
@@ -48,14 +47,15 @@ async function entries(store: KvParticipant, prefix: string): Promise<KvEntry[]>
   return found;
 }
 
-/** Opens the accounts of every bank in one transaction. */
-export async function fundKvBanks(quorate: Quorate, names: readonly string[], accounts: number, balance: number): Promise<void> {
+/** Opens the accounts of every bank in one transaction, and waits until every store shows them. */
+export async function fundKvBanks(quorate: Quorate, banks: readonly Bank[], accounts: number, balance: number): Promise<void> {
   await quorate.transaction((tx) => {
-    for (const name of names)
+    for (const { name } of banks)
       tx.ask(
         name,
         kvPayload(Array.from({ length: accounts }, (_, account) => ({ op: "put" as const, key: `${ACCOUNT}${account}`, value: balance }))),
       );
-    return Promise.resolve();
   });
+  // The promise resolves with the decision; the participants follow.
+  for (const bank of banks) while ((await bank.locks()) > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 }

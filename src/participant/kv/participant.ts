@@ -54,6 +54,8 @@ export interface KvStats {
   readonly waiting: number;
   /** Branches that voted yes and wait for their decision. */
   readonly prepared: number;
+  /** Branches that hold or wait for locks, in any phase: also those whose decision has arrived and is not durable yet. */
+  readonly held: number;
 }
 
 export interface KvParticipant extends Participant {
@@ -178,8 +180,8 @@ class EmbeddedKv implements KvParticipant {
   stats(): KvStats {
     const { store, branches } = this.#use();
     const { records, sequence, epoch, floorMs } = store.head;
-    const { waiting, prepared } = branches.counts();
-    return { records, groups: sequence, epoch, floorMs, waiting, prepared };
+    const { waiting, prepared, held } = branches.counts();
+    return { records, groups: sequence, epoch, floorMs, waiting, prepared, held };
   }
 
   async close(): Promise<void> {
