@@ -12,7 +12,6 @@ import { COMMANDS } from "./registry.js";
 export async function main(argv: readonly string[]): Promise<ExitCode> {
   const exit: ExitSlot = { code: EXIT.ok };
   const wanted = argv.find((word) => !word.startsWith("-"));
-  let usageProblem: string | undefined;
   const parser = yargs([...argv])
     .scriptName("quorate")
     .usage("$0 <command>\n\nA transaction coordinator that no single crash can block.")
@@ -26,16 +25,23 @@ export async function main(argv: readonly string[]): Promise<ExitCode> {
     .wrap(Math.min(120, process.stdout.columns ?? 120))
     .exitProcess(false)
     .fail((message, error) => {
-      usageProblem = error === undefined || error === null ? message : error.message;
+      // Thrown, because otherwise yargs would go on to run the command.
+      throw new UsageProblem(error === undefined || error === null ? message : error.message);
     })
     .help();
   for (const entry of COMMANDS) await register(parser, entry, entry.name === wanted, exit);
-  await parser.parseAsync();
-  if (usageProblem === undefined) return exit.code;
-  note(`quorate: ${usageProblem} [usage]`);
-  note(`Run "quorate${COMMANDS.some(({ name }) => name === wanted) ? ` ${wanted}` : ""} --help" for what is possible.`);
-  return EXIT.usage;
+  try {
+    await parser.parseAsync();
+    return exit.code;
+  } catch (error) {
+    if (!(error instanceof UsageProblem)) throw error;
+    note(`quorate: ${error.message} [usage]`);
+    note(`Run "quorate${COMMANDS.some(({ name }) => name === wanted) ? ` ${wanted}` : ""} --help" for what is possible.`);
+    return EXIT.usage;
+  }
 }
+
+class UsageProblem extends Error {}
 
 /** Only the wanted command's module is loaded; the others are a name and a summary, for help and completion. */
 async function register(parser: Argv, entry: CommandEntry, wanted: boolean, exit: ExitSlot): Promise<void> {

@@ -44,8 +44,8 @@ export function renderMetrics(input: MetricsInput): string {
   metric(
     "quorate_zab_sync_total",
     "counter",
-    "Synchronizations by kind.",
-    ["DIFF", "TRUNC", "SNAP"].map((kind) => [{ kind: kind.toLowerCase() }, input.events.get(`sync-${kind.toLowerCase()}`) ?? 0]),
+    "Learners synchronized by this node as leader, by kind.",
+    ["DIFF", "TRUNC", "SNAP"].map((kind) => [{ kind: kind.toLowerCase() }, input.events.get(`${kind.toLowerCase()}-sent`) ?? 0]),
   );
   metric("quorate_log_fsync_seconds", "gauge", "Recent syncs of the log.", [
     [{ quantile: "0.5" }, status.fsyncP50Ms / 1000],

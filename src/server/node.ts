@@ -21,6 +21,7 @@ import { renderMetrics } from "./metrics.js";
 import { describeNode } from "./node-status.js";
 import { ProtocolEvents } from "./protocol-events.js";
 import { netPort, realClock, sessionPort, systemEntropy } from "./real-ports.js";
+import { sealed, unsealed } from "./snapshot-bridge.js";
 import { TurnLoop } from "./turn-loop.js";
 import { UNARY_SESSION, UnaryRequests } from "./unary-requests.js";
 
@@ -74,7 +75,6 @@ class NodeParts implements RunningNode {
   readonly #net = new Late<PeerNet>("peer network");
   readonly #server = new Late<ClientServer>("client server");
   readonly #admin = new Late<AdminServer>("admin server");
-  #view: NodeView | undefined;
   #stopping: Promise<void> | undefined;
 
   constructor(settings: Settings, options: NodeOptions) {
@@ -93,7 +93,7 @@ class NodeParts implements RunningNode {
     this.#loop = new TurnLoop({
       now: () => realClock.monotonicMs(),
       tick: () => this.#replica.get().tick(),
-      flush: () => this.#replica.get().flush(),
+      flush: () => this.#flush(),
       onFatal: this.#fatal,
     });
     this.#unary = new UnaryRequests((request, body) =>
@@ -110,7 +110,7 @@ class NodeParts implements RunningNode {
     closers.push(() => storage.close());
     this.#replica.set(this.#makeReplica(storage));
     const net = this.#net.set(await this.#openNet(storage));
-    closers.push(() => net.close());
+    closers.push(() => net.shutdown());
     const server = this.#server.set(await this.#openServer());
     closers.push(() => server.close(0));
     const admin = this.#admin.set(await startAdmin(splitAddress(this.identity.adminListen, "adminListen"), this.#adminHandlers()));
@@ -159,10 +159,18 @@ class NodeParts implements RunningNode {
     this.#unary.close();
     await this.#proxy.close();
     this.#loop.stop();
-    await this.#net.get().close();
+    await this.#net.get().shutdown();
     await this.#admin.get().close();
     await this.#storage.get().close();
     this.#loopDelay.stop();
+  }
+
+  /** What this turn owes goes onto the wire in this turn. */
+  #flush(): number {
+    const wakeAtMs = this.#replica.get().flush();
+    this.#net.get().flush();
+    this.#server.get().flush();
+    return wakeAtMs;
   }
 
   // ---- parts
@@ -177,7 +185,7 @@ class NodeParts implements RunningNode {
       configuration: bootstrapConfiguration(members),
       bootstrap: this.#settings.bootstrap,
       segmentBytes: this.#settings.segmentBytes,
-      fetchSnapshot: (peer, snapshotId) => this.#net.get().fetchSnapshot(peer, snapshotId),
+      fetchSnapshot: (peer, snapshotId) => unsealed(this.#net.get().fetchSnapshot(peer, snapshotId)),
       onPersisted: (seq) => this.#loop.input(() => this.#replica.get().persisted(seq)),
       onCheckpointed: (at) => this.#loop.input(() => this.#replica.get().checkpointed(at)),
       onInstalled: (session, at, entries, problem) => {
@@ -203,9 +211,7 @@ class NodeParts implements RunningNode {
         log: storage.log,
         state: storage.state,
         net: netPort(this.#net),
-        sessions: sessionPort(this.#server, this.#unary, (view) => {
-          this.#view = view;
-        }),
+        sessions: sessionPort(this.#server, this.#unary),
         observer: { event: this.#events.record, failpoint: failpoints === undefined ? () => "continue" : failpoints.reach },
       },
       adoptAddresses(storage.recovered, this.identity, this.#logger),
@@ -220,24 +226,20 @@ class NodeParts implements RunningNode {
       listenAddress: peerListen,
       peers: members.filter((member) => member.id !== id).map((member) => ({ id: member.id, address: member.peerAddress })),
       onInput: (input) => this.#loop.input(() => this.#replica.get().input(input)),
-      readSnapshot: (snapshotId) => this.#readSnapshot(storage, snapshotId),
+      readSnapshot: (snapshotId) =>
+        sealed(storage.state.readSnapshot(snapshotId), () => this.#loop.input(() => this.#replica.get().snapshotRead(snapshotId))),
       snapshotBytesPerSecond: this.#settings.snapshotBytesPerSecond,
+      log: this.#logger,
     });
-  }
-
-  async *#readSnapshot(storage: Storage, snapshotId: string): ReturnType<Storage["state"]["readSnapshot"]> & AsyncGenerator {
-    try {
-      yield* storage.state.readSnapshot(snapshotId);
-    } finally {
-      this.#loop.input(() => this.#replica.get().snapshotRead(snapshotId));
-    }
   }
 
   #openServer(): Promise<ClientServer> {
     return createClientServer({
       listenAddress: this.identity.clientListen,
-      unaryDeadlineMs: this.#settings.unaryDeadlineMs,
       handlers: this.#clientHandlers(),
+      unaryDeadlineMs: this.#settings.unaryDeadlineMs,
+      transactionTimeoutMs: this.#settings.transactionTimeoutMs,
+      log: this.#logger,
     });
   }
 

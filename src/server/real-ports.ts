@@ -5,7 +5,6 @@ import { randomFillSync } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import type { ClockPort, NetPort, SessionPort } from "../replica/index.js";
 import type { ClientServer, PeerNet } from "../transport/index.js";
-import type { NodeView } from "../wire/index.js";
 import type { Late } from "./late.js";
 import { UNARY_SESSION, type UnaryRequests } from "./unary-requests.js";
 
@@ -39,7 +38,7 @@ export function netPort(net: Late<PeerNet>): NetPort {
 }
 
 /** Answers to unary calls stay in this process; everything else goes to the streams. */
-export function sessionPort(server: Late<ClientServer>, unary: UnaryRequests, onView: (view: NodeView) => void): SessionPort {
+export function sessionPort(server: Late<ClientServer>, unary: UnaryRequests): SessionPort {
   return {
     answer: (session, request, answer) => {
       if (session === UNARY_SESSION) unary.answer(request, answer);
@@ -47,9 +46,6 @@ export function sessionPort(server: Late<ClientServer>, unary: UnaryRequests, on
     },
     call: (call) => server.get().call(call),
     inquiryAnswers: (instance, answers) => server.get().inquiryAnswers(instance, answers),
-    setView: (view) => {
-      server.get().setView(view);
-      onView(view);
-    },
+    setView: (view) => server.get().setView(view),
   };
 }

@@ -31,8 +31,9 @@ export interface ZabOptions {
   readonly transferTimeoutMs: number;
 }
 
-/** How a learner was last synchronized, for status. */
+/** How this node was last synchronized as a learner, for status: `from` is where its log ended before, `to` where it ended after. */
 export interface SyncRecord {
+  /** The leader that did it. */
   readonly peer: NodeId;
   readonly kind: SyncKind;
   readonly from: Zxid;

@@ -83,7 +83,6 @@ function startStream(core: Core, leading: Leading, learner: Learner, kind: SyncK
   learner.newLeaderAtIndex = core.history.lastIndex;
   learner.deadlineMs = core.nowMs + core.options.initLimitMs;
   core.out.session(learner.session, { kind: "DIFF", from: at });
-  core.lastSync = { peer: learner.peer, kind, from: at, to: core.history.last, atMs: core.nowMs };
   core.out.event(`${kind.toLowerCase()}-sent`, {
     peer: learner.peer,
     epoch: leading.epoch,
@@ -154,10 +153,17 @@ function sendUpToDate(core: Core, leading: Leading, learner: Learner): void {
 
 // ---- follower
 
+/** For status: where this log ended when its leader began, and with which message it began. */
+function noteSync(core: Core, following: Following, kind: SyncKind): void {
+  const { last } = core.history;
+  core.lastSync = { peer: following.leader, kind, from: last, to: last, atMs: core.nowMs };
+}
+
 export function onTrunc(core: Core, following: Following, message: Of<"TRUNC">): Transition | undefined {
   const to = following.stage === "awaiting-sync" ? core.history.indexOf(message.to) : undefined;
   if (to === undefined) return { kind: "look", reason: "sync-mismatch" };
   const removed = core.history.lastIndex - to;
+  noteSync(core, following, "TRUNC");
   core.truncate(to);
   following.stage = "awaiting-diff";
   core.out.event("trunc-applied", { to: formatZxid(message.to), removed });
@@ -170,6 +176,7 @@ export function onSnap(core: Core, following: Following, message: Of<"SNAP">): T
   if (following.stage !== "awaiting-sync" || !newer) return { kind: "look", reason: "sync-mismatch" };
   assert(core.installing === undefined, "one snapshot is installed at a time");
   following.stage = "installing";
+  noteSync(core, following, "SNAP");
   core.installing = following.session;
   core.out.installWanted(following.session, following.leader, message.at, message.snapshotId);
   return undefined;
@@ -179,6 +186,7 @@ export function onDiff(core: Core, following: Following, message: Of<"DIFF">): T
   const expected = following.stage === "awaiting-sync" || following.stage === "awaiting-diff";
   // The log must end exactly where the leader begins: here a wrong truncation is noticed (ZOOKEEPER-2846, 4352).
   if (!expected || !equalZxid(message.from, core.history.last)) return { kind: "look", reason: "sync-mismatch" };
+  if (following.stage === "awaiting-sync") noteSync(core, following, "DIFF");
   following.stage = "streaming";
   following.ackedIndex = core.disk.durableIndex;
   following.deadlineMs = core.nowMs + core.options.initLimitMs;
@@ -191,6 +199,7 @@ export function onNewLeader(core: Core, following: Following, message: Of<"NEWLE
   following.stage = "history-syncing";
   following.newLeader = message;
   following.newLeaderIndex = core.history.lastIndex;
+  if (core.lastSync !== undefined) core.lastSync = { ...core.lastSync, to: message.last, atMs: core.nowMs };
   acceptLeadership(core, following);
   return undefined;
 }
