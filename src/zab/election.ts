@@ -4,7 +4,7 @@
  * Safety rests on acceptedEpoch, never on votes, so votes are volatile and a wrong result costs one attempt. What matters is
  * that the best log is found quickly, that a node finds a leader that exists already, and that nobody waits for the dead.
  */
-import { ZXID_ZERO, assert } from "../base/index.js";
+import { ZXID_ZERO } from "../base/index.js";
 import type { NodeId } from "../base/index.js";
 import type { Core } from "./core.js";
 import type { ElectionVote } from "./message.js";
@@ -149,16 +149,20 @@ function onLookingPeer(core: Core, looking: Looking, from: NodeId, notify: Notif
     return;
   }
   looking.abstaining.delete(from);
-  if (notify.round > core.round || (!core.mayVote && notify.round !== core.round)) {
-    // A node that may not vote has no round of its own: it goes where the voters are.
-    const before = looking.vote;
+  if (!core.mayVote) {
+    // Has no round of its own and passes nothing on: following voters from round to round, it would carry their disagreement in circles.
+    looking.received.set(from, { vote: notify.vote, round: notify.round });
+    answer(core, looking, from, notify);
+    return;
+  }
+  if (notify.round > core.round) {
     looking.received.clear();
     core.round = notify.round;
     looking.vote = initialVote(core, looking);
     looking.finalizeAtMs = Infinity;
-    looking.received.set(from, notify.vote);
+    looking.received.set(from, { vote: notify.vote, round: notify.round });
     adopt(core, looking, notify.vote);
-    if (before !== undefined || looking.vote !== undefined) broadcast(core, looking);
+    broadcast(core, looking);
     return;
   }
   if (notify.round < core.round) {
@@ -168,7 +172,8 @@ function onLookingPeer(core: Core, looking: Looking, from: NodeId, notify: Notif
   }
   const known = looking.received.get(from);
   // The lane reorders: inside a round votes only improve, so the better one is the newer one.
-  if (known === undefined || compareVotes(notify.vote, known) > 0) looking.received.set(from, notify.vote);
+  if (known === undefined || compareVotes(notify.vote, known.vote) > 0)
+    looking.received.set(from, { vote: notify.vote, round: notify.round });
   const candidate = looking.vote?.leader;
   const adopted = adopt(core, looking, notify.vote);
   if (adopted && looking.vote?.leader !== candidate) broadcast(core, looking);
@@ -178,8 +183,6 @@ function onLookingPeer(core: Core, looking: Looking, from: NodeId, notify: Notif
 /** Takes the vote if it is better and its candidate is a voter not known dead. */
 function adopt(core: Core, looking: Looking, vote: ElectionVote): boolean {
   if (!isVoter(core.configuration, vote.leader) || core.deadLinks.has(vote.leader)) return false;
-  // A node that may not vote never agrees to lead, whatever an old message of its own says.
-  if (vote.leader === core.id && !core.mayVote) return false;
   if (looking.vote !== undefined && compareVotes(vote, looking.vote) <= 0) return false;
   if (vote.leader !== looking.vote?.leader) looking.finalizeAtMs = Infinity;
   looking.vote = vote;
@@ -210,7 +213,7 @@ function joinSettled(core: Core, looking: Looking): Transition | undefined {
       isQuorum(core.configuration, (id) => {
         if (id === core.id) return vote?.leader === leader && core.mayVote;
         const peer = settled.get(id);
-        return peer === undefined ? received.get(id)?.leader === leader : peer.leader === leader && peer.round === core.round;
+        return peer === undefined ? received.get(id)?.vote.leader === leader : peer.leader === leader && peer.round === core.round;
       });
     if (!inOffice && !sameRound) continue;
     core.round = claim.round;
@@ -220,28 +223,48 @@ function joinSettled(core: Core, looking: Looking): Transition | undefined {
   return undefined;
 }
 
-/** The round is won when a quorum votes for my candidate, the candidate among them, and nobody better is to be expected. */
+/** The round is won when a quorum votes for one candidate, the candidate among them, and nobody better is to be expected. */
 function concludeRound(core: Core, looking: Looking): Transition | undefined {
-  const candidate = looking.vote?.leader;
-  if (candidate === undefined) return undefined;
-  const supports = (id: NodeId): boolean => {
-    if (id === core.id) return core.mayVote;
-    if (looking.received.get(id)?.leader === candidate) return true;
-    const peer = looking.settled.get(id);
-    return peer !== undefined && peer.leader === candidate && peer.round === core.round;
-  };
-  if (!isQuorum(core.configuration, supports) || !supports(candidate)) {
+  const won = core.mayVote ? winner(core, looking, looking.vote?.leader, core.round) : observedWinner(core, looking);
+  if (won === undefined) {
     looking.finalizeAtMs = Infinity;
     return undefined;
   }
   if (looking.finalizeAtMs === Infinity) looking.finalizeAtMs = core.nowMs + core.options.finalizeWaitMs;
-  const unanimous = votersOf(core.configuration).every(
-    (id) => supports(id) || core.deadLinks.has(id) || looking.abstaining.has(id) || (id === core.id && !core.mayVote),
-  );
-  if (!unanimous && core.nowMs < looking.finalizeAtMs) return undefined;
-  core.out.event("elected", { leader: candidate, round: core.round, unanimous, tookMs: core.nowMs - looking.startedMs });
-  assert(candidate !== core.id || core.mayVote, "a node with damage is never elected");
-  return candidate === core.id ? { kind: "lead" } : { kind: "follow", leader: candidate };
+  if (!won.unanimous && core.nowMs < looking.finalizeAtMs) return undefined;
+  const { leader, round, unanimous } = won;
+  core.round = round;
+  core.out.event("elected", { leader, round, unanimous, tookMs: core.nowMs - looking.startedMs });
+  return leader === core.id ? { kind: "lead" } : { kind: "follow", leader };
+}
+
+interface Won {
+  readonly leader: NodeId;
+  readonly round: number;
+  readonly unanimous: boolean;
+}
+
+function winner(core: Core, looking: Looking, candidate: NodeId | undefined, round: number): Won | undefined {
+  if (candidate === undefined) return undefined;
+  const supports = (id: NodeId): boolean => {
+    if (id === core.id) return core.mayVote;
+    const vote = looking.received.get(id);
+    if (vote !== undefined && vote.round === round && vote.vote.leader === candidate) return true;
+    const peer = looking.settled.get(id);
+    return peer !== undefined && peer.leader === candidate && peer.round === round;
+  };
+  if (!isQuorum(core.configuration, supports) || !supports(candidate)) return undefined;
+  const excused = (id: NodeId): boolean => core.deadLinks.has(id) || looking.abstaining.has(id) || id === core.id;
+  return { leader: candidate, round, unanimous: votersOf(core.configuration).every((id) => supports(id) || excused(id)) };
+}
+
+/** What a node that may not vote sees the voters agree on, in any round. */
+function observedWinner(core: Core, looking: Looking): Won | undefined {
+  for (const { vote, round } of looking.received.values()) {
+    const won = core.deadLinks.has(vote.leader) ? undefined : winner(core, looking, vote.leader, round);
+    if (won !== undefined && won.leader !== core.id) return won;
+  }
+  return undefined;
 }
 
 function answer(core: Core, looking: Looking, to: NodeId, notify: Notify): void {

@@ -66,10 +66,10 @@ export interface Looking {
   readonly held: Map<NodeId, Notify>;
   successor: NodeId | undefined;
   readonly loyalTo: { readonly leader: NodeId; readonly epoch: number; readonly untilMs: number } | undefined;
-  /** undefined while a node that may not vote has heard no voter. */
+  /** undefined at a node that may not vote. */
   vote: ElectionVote | undefined;
-  /** Votes of this round. */
-  readonly received: Map<NodeId, ElectionVote>;
+  /** Votes of this round; at a node that may not vote, each voter's newest of any round. */
+  readonly received: Map<NodeId, { readonly vote: ElectionVote; readonly round: number }>;
   readonly settled: Map<NodeId, SettledVote>;
   /** Voters that said they must not be counted. */
   readonly abstaining: Set<NodeId>;
