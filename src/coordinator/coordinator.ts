@@ -327,7 +327,7 @@ class LeaderDriver implements Coordinator {
       case "sealed": {
         const drive = this.#drives.get(result.transaction.gid);
         if (drive === undefined) this.#decider.adopt(result.transaction, nowMs);
-        else this.#decider.sealed(drive);
+        else this.#decider.sealed(drive, result.transaction, nowMs);
         return;
       }
       case "decided":

@@ -125,10 +125,13 @@ export class Decider {
     if (stage === "open") this.#clients.track(drive, nowMs);
   }
 
-  sealed(drive: Drive): void {
-    if (drive.stage === "decided") return;
+  sealed(drive: Drive, transaction: Transaction, nowMs: number): void {
+    if (drive.stage === "decided" || drive.stage === "sealed") return;
+    const asked = drive.stage === "sealing";
     drive.stage = "sealed";
-    this.#decideIfReady(drive);
+    this.#clients.untrack(drive);
+    if (asked) this.#decideIfReady(drive);
+    else this.#carryOn(drive, transaction, nowMs);
   }
 
   #prepare(drive: Drive, nowMs: number): void {

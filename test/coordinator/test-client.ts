@@ -14,10 +14,11 @@ const RETRY_MS = 350;
 interface Run {
   readonly gid: Gid;
   readonly branches: readonly BranchSpec[];
-  step: "open" | "prepare" | "commit" | "abort" | "over";
+  step: "open" | "enlist" | "prepare" | "commit" | "abort" | "over";
   timeoutMs: number;
   attempts: number;
   told: "committed" | "aborted" | undefined;
+  readonly enlisted: Set<string>;
 }
 
 export class TestClient {
@@ -26,6 +27,7 @@ export class TestClient {
   readonly #world: World;
   readonly #sessions = new Map<number, WorldNode>();
   readonly #requests = new Map<number, Run>();
+  readonly #enlists = new Map<number, string>();
   #request = 0;
 
   constructor(world: World, index: number) {
@@ -60,6 +62,7 @@ export class TestClient {
       timeoutMs: options.promise ? 60_000 : random.int(500, 4_000),
       attempts: 0,
       told: undefined,
+      enlisted: new Set(),
     };
     this.runs.push(run);
     this.#go(run);
@@ -86,6 +89,14 @@ export class TestClient {
     const { gid, branches, timeoutMs } = run;
     if (run.step === "open") {
       this.#send(run, { kind: "open", gid, client: this.id, timeoutMs, branches: branches.slice(0, 1) });
+    } else if (run.step === "enlist") {
+      for (const branch of branches.slice(1)) {
+        if (branch.mode === "brought" && !run.enlisted.has(branch.id)) this.#send(run, { kind: "enlist", gid, branch }, branch.id);
+      }
+      if (branches.slice(1).every((branch) => branch.mode !== "brought" || run.enlisted.has(branch.id))) {
+        run.step = "prepare";
+        this.#prepare(run);
+      }
     } else if (run.step === "prepare") {
       this.#prepare(run);
     } else {
@@ -108,13 +119,14 @@ export class TestClient {
     this.#step(run);
   }
 
-  #send(run: Run, body: Request): void {
+  #send(run: Run, body: Request, enlists = ""): void {
     const sessions = [...this.#sessions];
     const leader = this.#world.leader;
     const [session, node] = sessions.find(([, attachedTo]) => attachedTo === leader) ?? this.#world.random.pick(sessions);
     const target = this.#world.random.chance(0.9) ? ([session, node] as const) : this.#world.random.pick(sessions);
     const request = this.#request++;
     this.#requests.set(request, run);
+    if (enlists !== "") this.#enlists.set(request, enlists);
     this.#world.request(target[1], target[0], request, body);
   }
 
@@ -124,9 +136,13 @@ export class TestClient {
     switch (answer.kind) {
       case "opened":
         if (run.step === "open") {
-          run.step = "prepare";
+          run.step = "enlist";
           this.#step(run);
         }
+        return;
+      case "enlisted":
+        run.enlisted.add(this.#enlists.get(request) ?? "");
+        if (run.step === "enlist") this.#step(run);
         return;
       case "decided":
         return this.#told(run, answer.decision === "commit" ? "committed" : "aborted");

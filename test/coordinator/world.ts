@@ -81,6 +81,8 @@ interface Swarm {
   /** The leader falls while a BEGIN or DECIDE it has just proposed is in flight. */
   readonly fall: number;
   readonly clientDies: number;
+  /** Records nobody needs get into the log: old ones again, aborts, forgets. Apply alone must make them harmless. */
+  readonly strays: number;
 }
 
 function drawSwarm(random: Prng, promise: boolean): Swarm {
@@ -93,6 +95,7 @@ function drawSwarm(random: Prng, promise: boolean): Swarm {
     refuse: promise ? 0 : up(0.05),
     fall: promise ? 0.02 : up(0.08),
     clientDies: promise ? 0 : up(0.5),
+    strays: promise ? 0 : up(0.15),
   };
 }
 
@@ -115,6 +118,8 @@ export class World {
   faulty = true;
   epoch = 0;
   #inflight: LogEntry[] = [];
+  /** Every command ever proposed, by whatever leader, taken or not. */
+  readonly #history: Command[] = [];
   #counter = 0;
   /** Applies every committed entry in order: the state that counts. */
   readonly #witness: StateMachine = createStateMachine();
@@ -345,19 +350,43 @@ export class World {
     }
   }
 
+  #append(node: WorldNode, command: Command): void {
+    this.#counter++;
+    this.#inflight.push({ zxid: { epoch: this.epoch, counter: this.#counter }, entry: { stampMs: this.stampOf(node), command } });
+  }
+
+  /** A record that no leader needs now: an old one again, or an abort or forget of any gid. */
+  #stray(): Command {
+    const unfinished = [...this.#witness.transactions()].map((transaction) => transaction.gid);
+    if (unfinished.length > 0 && this.random.chance(0.3)) return { kind: "FORGET", gids: unfinished };
+    const old = this.random.pick(this.#history);
+    const gid = "gid" in old ? old.gid : undefined;
+    if (gid === undefined || this.random.chance(0.6)) return old.kind === "FLOOR" ? { kind: "NOOP" } : old;
+    if (this.random.chance(0.5)) return { kind: "FORGET", gids: [gid] };
+    return { kind: "DECIDE", gid, decision: "abort", reason: "client", detail: "", yes: [], readOnly: [] };
+  }
+
+  /** Long after: old records come again, when everything is finished and forgotten. */
+  replayHistory(count: number): void {
+    const node = this.leader;
+    if (node === undefined) return;
+    const commands: Command[] = [];
+    for (let i = 0; i < count; i++) commands.push(this.#stray());
+    this.#propose(node, commands);
+    this.flush(node);
+  }
+
   #propose(node: WorldNode, commands: readonly Command[]): void {
+    this.#history.push(...commands);
     const overloaded = this.faulty && this.random.chance(this.swarm.refuse);
     if (node.role !== "leader" || overloaded) {
       // A deposed leader's proposals vanish, or are refused.
       if (node.role === "leader" || this.random.chance(0.3)) node.coordinator.refused(commands, "overloaded", this.nowMs);
       return;
     }
-    const stampMs = this.stampOf(node);
     const { epoch } = this;
-    for (const command of commands) {
-      this.#counter++;
-      this.#inflight.push({ zxid: { epoch, counter: this.#counter }, entry: { stampMs, command } });
-    }
+    for (const command of commands) this.#append(node, command);
+    if (this.faulty && this.random.chance(this.swarm.strays)) this.#append(node, this.#stray());
     const last = this.#counter;
     const critical = commands.some((command) => command.kind === "BEGIN" || command.kind === "DECIDE");
     if (critical && this.faulty && this.random.chance(this.swarm.fall) && this.stats.leaders < MAX_LEADERS) {
@@ -473,6 +502,8 @@ export class World {
   /** A branch acted: it must agree with the first decision in the log. */
   acted(gid: Gid, branch: string, did: "commit" | "rollback", readOnlyCopy: boolean): void {
     const decision = this.decisions.get(gid);
+    if (did === "commit" && this.recordedVote(gid, branch) === "read-only")
+      throw new Violation(`${gid}/${branch} committed, recorded as read-only`);
     if (did === "commit" && decision !== "commit") throw new Violation(`${gid}/${branch} committed, decision is ${decision ?? "none"}`);
     if (did === "rollback" && decision === "commit" && !readOnlyCopy)
       throw new Violation(`${gid}/${branch} rolled back, decision is commit`);
@@ -543,7 +574,9 @@ export function runWorld(options: WorldOptions): World {
   if (world.leader === undefined) world.elect();
   world.runUntil(world.nowMs + 1_500);
   if (world.leader === undefined) world.elect();
-  world.runUntil(world.nowMs + 30_000);
+  world.runUntil(world.nowMs + 20_000);
+  world.replayHistory(40);
+  world.runUntil(world.nowMs + 20_000);
   world.checkAtRest();
   return world;
 }
