@@ -6,5 +6,7 @@ if (!existsSync(built)) {
   console.error('quorate: the program is not built; run "npm run build" in its folder first [QUORATE_CONFIG]');
   process.exit(2);
 }
+// The gRPC library prints to stderr on its own; what matters reaches the user as an error of ours.
+process.env.GRPC_VERBOSITY ??= "NONE";
 const { main } = await import(built.href);
 process.exitCode = await main(process.argv.slice(2));

@@ -9,7 +9,7 @@ import { closeSync, existsSync, mkdirSync, openSync, readFileSync } from "node:f
 import { get } from "node:http";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { formatNodeId, must, nodeId, QuorateError, type NodeId } from "../base/index.js";
+import { ERROR_CODES, formatNodeId, must, nodeId, QuorateError, type ErrorCode, type NodeId } from "../base/index.js";
 import { HOST, type NodePorts } from "./ports.js";
 
 /** bin/quorate.js of the folder this module belongs to, built or not. */
@@ -196,10 +196,19 @@ export class LocalCluster {
     return readFileSync(this.node(id).logFile, "utf8").trimEnd().split("\n").slice(-lines).join("\n");
   }
 
+  /** What a node that ended by itself said last: the error it printed, else the end of its log. */
+  lastWords(id: number): { readonly code: ErrorCode; readonly message: string } {
+    const tail = this.logTail(id);
+    const error = /^quorate: (.*) \[(QUORATE_[A-Z_]+)\].*$/m.exec(tail);
+    const code = error?.[2];
+    return { code: code !== undefined && isErrorCode(code) ? code : "QUORATE_INTERNAL", message: error?.[1] ?? tail };
+  }
+
   #refuseDead(node: LocalNode): void {
     const running = this.#running.get(node.id);
     if (running === undefined || !running.ended || running.expected) return;
-    throw new QuorateError("QUORATE_NO_QUORUM", `${formatNodeId(node.id)} ended:\n${this.logTail(node.id)}`);
+    const { code, message } = this.lastWords(node.id);
+    throw new QuorateError(code, `${formatNodeId(node.id)} ended: ${message}`);
   }
 
   #watch(id: NodeId, child: ChildProcess): Promise<NodeExit> {
@@ -216,6 +225,10 @@ export class LocalCluster {
       child.once("error", () => end(null, null));
     });
   }
+}
+
+function isErrorCode(text: string): text is ErrorCode {
+  return Object.hasOwn(ERROR_CODES, text);
 }
 
 function findProgram(from: string): string {

@@ -102,7 +102,7 @@ export class ControlAcceptor {
     }
     const details = `node id ${formatNodeId(node)} is in use by another live process: two nodes are configured with one id`;
     this.#options.counters.refused++;
-    this.#options.log.error({ node, remote: newcomer.stream.remote, inUseBy: this.#live.get(node)?.stream.remote }, details);
+    this.#options.log.error({ peer: node, remote: newcomer.stream.remote, inUseBy: this.#live.get(node)?.stream.remote }, details);
     newcomer.stream.fail(status.ALREADY_EXISTS, details);
   }
 

@@ -19,6 +19,8 @@ const OWNER_FILE = "owner";
 const READY_TIMEOUT_MS = 30_000;
 const WATCH_MS = 500;
 const STOP_GRACE_MS = 5000;
+/** A node that cannot start must not be started in a tight loop. */
+const RESTART_DELAY_MS = 200;
 
 const PASSED_ON: readonly SettingKey[] = [...SETTING_KEYS.filter(isTunable), "logLevel", "logFormat"];
 
@@ -47,6 +49,7 @@ async function dev(args: CommandArgs): Promise<ExitCode> {
     for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.on(signal, () => done());
   });
   let cluster: LocalCluster | undefined;
+  let watch: Watch | undefined;
   let ending = false;
   const end = (): void => {
     cluster?.killAll();
@@ -60,8 +63,9 @@ async function dev(args: CommandArgs): Promise<ExitCode> {
       dir: data.dir,
       ports: block.ports,
       args: passOn(args, PASSED_ON),
+      // Before it is ready, `ready` itself says which node ended and why.
       onExit: (exit) => {
-        if (!ending) nodeEnded(exit, cluster, flag(args, "restart"));
+        if (!ending) watch?.nodeEnded(exit);
       },
     });
     cluster.startAll();
@@ -69,12 +73,12 @@ async function dev(args: CommandArgs): Promise<ExitCode> {
     const ready = await Promise.race([running.ready(READY_TIMEOUT_MS), stopping.then(() => undefined)]);
     if (ready !== undefined) {
       announce(args, running, ready, block, data, performance.now() - startedMs);
-      const watch = setInterval(() => void watchLeader(running), WATCH_MS);
+      watch = new Watch(running, ready.leader, ready.epoch, flag(args, "restart"));
       await stopping;
-      clearInterval(watch);
     }
   } finally {
     ending = true;
+    watch?.stop();
     // A second Ctrl-C does not wait.
     for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, () => process.exit(EXIT.failed));
     await cluster?.stopAll(data.temporary ? 0 : STOP_GRACE_MS);
@@ -94,7 +98,6 @@ function announce(
 ): void {
   if (block.shift > 0) note(`Port ${block.taken} is in use: all ports are shifted by ${block.shift}.`);
   const exportLine = `export QUORATE_ENDPOINTS=${cluster.endpoints}`;
-  lastSeen = { leader: ready.leader, epoch: ready.epoch };
   const nodes = cluster.nodes.map((node) => ({
     id: node.id,
     pid: cluster.pid(node.id) ?? 0,
@@ -131,25 +134,51 @@ function announce(
   });
 }
 
-let lastSeen: { readonly leader: number | undefined; readonly epoch: number } = { leader: undefined, epoch: 0 };
+/** Tells changes of leadership, and ends of processes. */
+class Watch {
+  readonly #cluster: LocalCluster;
+  readonly #restart: boolean;
+  readonly #leaderTimer: NodeJS.Timeout;
+  readonly #restartTimers = new Set<NodeJS.Timeout>();
+  #leader: number | undefined;
+  #epoch: number;
 
-async function watchLeader(cluster: LocalCluster): Promise<void> {
-  const answers = await Promise.all(cluster.nodes.map((node) => cluster.readiness(node.id)));
-  const leading = answers.find((answer) => answer?.role === "leading" && answer.established);
-  if (leading === undefined) {
-    if (lastSeen.leader !== undefined) note("No leader with a majority.");
-    lastSeen = { leader: undefined, epoch: lastSeen.epoch };
-  } else if (leading.node !== lastSeen.leader || leading.epoch !== lastSeen.epoch) {
-    note(`Leader is ${`n${leading.node}`}, epoch ${leading.epoch}.`);
-    lastSeen = { leader: leading.node, epoch: leading.epoch };
+  constructor(cluster: LocalCluster, leader: number, epoch: number, restart: boolean) {
+    this.#cluster = cluster;
+    this.#restart = restart;
+    this.#leader = leader;
+    this.#epoch = epoch;
+    this.#leaderTimer = setInterval(() => void this.#look(), WATCH_MS);
   }
-}
 
-function nodeEnded(exit: NodeExit, cluster: LocalCluster | undefined, restart: boolean): void {
-  const how = exit.signal === null ? `with status ${exit.code ?? "?"}` : `by ${exit.signal}`;
-  note(`${formatNodeId(exit.id)} (pid ${exit.pid}) ended ${how}.${restart ? " Starting it again." : ""}`);
-  if (exit.code !== null && exit.code !== 0 && cluster !== undefined) note(cluster.logTail(exit.id));
-  if (restart) cluster?.start(exit.id);
+  nodeEnded(exit: NodeExit): void {
+    const how = exit.signal === null ? `with status ${exit.code ?? "?"}: ${this.#cluster.lastWords(exit.id).message}` : `by ${exit.signal}`;
+    note(`${formatNodeId(exit.id)} (pid ${exit.pid}) ended ${how}.${this.#restart ? " Starting it again." : ""}`);
+    if (!this.#restart) return;
+    const timer = setTimeout(() => {
+      this.#restartTimers.delete(timer);
+      this.#cluster.start(exit.id);
+    }, RESTART_DELAY_MS);
+    this.#restartTimers.add(timer);
+  }
+
+  stop(): void {
+    clearInterval(this.#leaderTimer);
+    for (const timer of this.#restartTimers) clearTimeout(timer);
+  }
+
+  async #look(): Promise<void> {
+    const answers = await Promise.all(this.#cluster.nodes.map((node) => this.#cluster.readiness(node.id)));
+    const leading = answers.find((answer) => answer?.role === "leading" && answer.established);
+    if (leading === undefined) {
+      if (this.#leader !== undefined) note("No leader with a majority.");
+      this.#leader = undefined;
+    } else if (leading.node !== this.#leader || leading.epoch !== this.#epoch) {
+      note(`Leader is n${leading.node}, epoch ${leading.epoch}.`);
+      this.#leader = leading.node;
+      this.#epoch = leading.epoch;
+    }
+  }
 }
 
 /** A folder made here, or the user's; the same number of nodes as it had before. */
