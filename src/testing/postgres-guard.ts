@@ -10,7 +10,7 @@ import { spawn, type ChildProcess } from "node:child_process";
 import { QuorateError } from "../base/index.js";
 
 /** $1 the folder, $2 the binaries' folder. One line of answer for each line of command. */
-const SCRIPT = `
+export const GUARD_SCRIPT = `
 folder=$1 bin=$2/bin child=
 trap '' INT TERM HUP
 finish() {
@@ -64,7 +64,7 @@ export class PostgresGuard {
 
   constructor(options: GuardOptions) {
     const { folder, binaries, account } = options;
-    const guard = spawn("/bin/sh", ["-c", SCRIPT, "quorate-postgres-guard", folder, binaries], {
+    const guard = spawn("/bin/sh", ["-c", GUARD_SCRIPT, "quorate-postgres-guard", folder, binaries], {
       ...account,
       cwd: folder,
       detached: true,

@@ -1,0 +1,131 @@
+/**
+ * SIGKILL never finds a missing sync: what was written survives it in the page cache. So these tests watch the syncs themselves, by
+ * attaching strace to this very process: it delays or fails fdatasync on one file, and the participant must wait, or must not say yes.
+ */
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { newGid, Prng } from "../../../src/base/index.js";
+import { kv, kvPayload, type KvParticipant } from "../../../src/participant/kv/index.js";
+
+const random = new Prng("sync").uint32;
+const DELAY_MS = 150;
+let root: string;
+let dir: string;
+let bank: KvParticipant;
+
+/** What fdatasync shall do on a file, until the returned function is called. */
+async function inject(path: string, fault: string): Promise<() => Promise<void>> {
+  const strace = spawn(
+    "strace",
+    ["-f", "-p", String(process.pid), "-o", "/dev/null", "-e", "trace=fdatasync", "-e", `inject=fdatasync:${fault}`, "-P", path],
+    {
+      stdio: ["ignore", "ignore", "pipe"],
+    },
+  );
+  await attached(strace);
+  return async () => {
+    const closed = new Promise((resolve) => strace.once("close", resolve));
+    strace.kill("SIGINT");
+    await closed;
+  };
+}
+
+function attached(strace: ChildProcess): Promise<void> {
+  return new Promise((resolve, reject) => {
+    let said = "";
+    strace.once("error", reject);
+    strace.once("close", () => reject(new Error(`strace ended: ${said}`)));
+    strace.stderr?.on("data", (chunk: Buffer) => {
+      said += chunk.toString();
+      if (/attached/.test(said)) resolve();
+    });
+  });
+}
+
+/** Why the syncs of this process cannot be watched here; undefined when they can. */
+function whyNot(): string | undefined {
+  const probe = spawnSync("strace", ["-V"]);
+  if (probe.error !== undefined) return "strace is not installed";
+  if (process.getuid?.() === 0) return undefined;
+  return "only root may attach strace to a process that is not its child";
+}
+
+const missing = whyNot();
+if (missing !== undefined) console.log(`SKIP tests of syncs: ${missing}`);
+
+/** LevelDB's log: the one file it appends to. */
+const logFile = (): string => {
+  const [name] = readdirSync(join(dir, "level")).filter((file) => file.endsWith(".log"));
+  if (name === undefined) throw new Error("LevelDB has no log");
+  return join(dir, "level", name);
+};
+const promiseFile = (): string => join(dir, "promise");
+const files: readonly (readonly [string, () => string])[] = [
+  ["LevelDB's log", logFile],
+  ["the promise file", promiseFile],
+];
+
+describe.skipIf(missing !== undefined)("durability", () => {
+  beforeEach(async () => {
+    root = mkdtempSync(join(tmpdir(), "quorate-kv-sync-"));
+    dir = join(root, "store");
+    bank = kv({ name: "bank", dir });
+    await bank.start("cluster");
+  });
+  afterEach(async () => {
+    await bank.close();
+    rmSync(root, { recursive: true, force: true });
+  });
+
+  const work = { payload: kvPayload([{ op: "add", key: "k", delta: 1 }]), epoch: 1 };
+  const took = async (call: () => Promise<unknown>): Promise<number> => {
+    const start = performance.now();
+    await call();
+    return performance.now() - start;
+  };
+
+  test.each(files)("a yes, a commit, a roll back and its mark each wait for the sync of %s", async (_, file) => {
+    const [one, two, three] = [newGid(1, random), newGid(2, random), newGid(3, random)].map((gid) => ({ gid, branch: "b" })) as [
+      { gid: ReturnType<typeof newGid>; branch: string },
+      { gid: ReturnType<typeof newGid>; branch: string },
+      { gid: ReturnType<typeof newGid>; branch: string },
+    ];
+    const heal = await inject(file(), `delay_enter=${DELAY_MS * 1000}`);
+    try {
+      expect(await took(async () => expect((await bank.prepare({ ...one, ...work })).vote).toBe("yes"))).toBeGreaterThanOrEqual(DELAY_MS);
+      expect(await took(() => bank.commit(one))).toBeGreaterThanOrEqual(DELAY_MS);
+      expect((await bank.prepare({ ...two, ...work })).vote).toBe("yes");
+      expect(await took(() => bank.rollback(two))).toBeGreaterThanOrEqual(DELAY_MS);
+      expect(await took(() => bank.rollback(three))).toBeGreaterThanOrEqual(DELAY_MS);
+      expect(await took(() => bank.forgetBelow(2))).toBeGreaterThanOrEqual(2 * DELAY_MS);
+    } finally {
+      await heal();
+    }
+  });
+
+  test.each(files)("after a failed sync of %s nothing is promised any more, and a restart finds every promise", async (_, file) => {
+    const before = { gid: newGid(1, random), branch: "b" };
+    const failing = { gid: newGid(2, random), branch: "b" };
+    expect((await bank.prepare({ ...before, payload: kvPayload([{ op: "put", key: "a", value: 1 }]), epoch: 1 })).vote).toBe("yes");
+    const heal = await inject(file(), "error=EIO");
+    try {
+      await expect(bank.prepare({ ...failing, ...work })).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT", retry: "safe" });
+    } finally {
+      await heal();
+    }
+    // The disk works again, and it must not be believed: the kernel may have dropped what it failed to write.
+    await expect(bank.prepare({ ...failing, ...work })).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
+    await expect(bank.commit(before)).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
+    await bank.close();
+    bank = kv({ name: "bank", dir });
+    await bank.start("cluster");
+    expect(await bank.listInDoubt()).toContainEqual(before);
+    expect(await bank.commit(before)).toEqual({ kind: "done" });
+    expect((await bank.prepare({ ...failing, ...work })).vote).toBe("yes");
+    expect(await bank.commit(failing)).toEqual({ kind: "done" });
+    expect([await bank.get("a"), await bank.get("k")]).toEqual([1, 1]);
+  });
+});
