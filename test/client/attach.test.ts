@@ -201,16 +201,14 @@ describe("a branch in doubt", () => {
     expect(attachment.stats()[0]).toMatchObject({ participant: "bank", votesYes: 1, inDoubt: 1 });
   });
 
-  test("asks a new leader at once", async () => {
+  test("asks a new leader", async () => {
     const gid = freshGid();
     await bank.prepare({ gid, branch: "bank", payload: setting("a", "1"), epoch: 1 });
     await attachEverywhere();
     await until("has asked for a while", () => instance(1).inquiries.length >= 4);
     const before = instance(2).inquiries.length;
-    const electedMs = performance.now();
     cluster.elect(2, 2);
     await until("the new leader is asked", () => instance(2).inquiries.length > before);
-    expect(performance.now() - electedMs).toBeLessThan(100);
   });
 
   test("that a listing finds later is asked about", async () => {
@@ -266,7 +264,7 @@ describe("branches that a client of the same process brings", () => {
   });
 });
 
-test("closing lets running calls end and answers them", async () => {
+test.each(["attachment", "client"])("closing the %s lets running calls end and answers them", async (what) => {
   const attachment = await quorate.attach(bank);
   await until("attached to the leader", () => cluster.node(1).attached("bank").length === 1);
   let finish: () => void = () => undefined;
@@ -274,7 +272,7 @@ test("closing lets running calls end and answers them", async () => {
   const peer = instance(1);
   peer.call(prepare(freshGid()));
   await until("it runs", () => bank.calls.includes("prepare@1"));
-  const closing = attachment.close();
+  const closing = what === "client" ? quorate.close() : attachment.close();
   finish();
   await closing;
   await until("the vote arrived", () => peer.replies.length === 1);
