@@ -2,11 +2,13 @@
  * Binding a gRPC server to its address, with errors an operator can act upon.
  */
 import type { Server } from "@grpc/grpc-js";
-import { ServerCredentials } from "@grpc/grpc-js";
+import { logVerbosity, ServerCredentials, setLogVerbosity } from "@grpc/grpc-js";
 import { messageOf, QuorateError } from "../base/index.js";
 
 /** Resolves with the port really bound. Rejects with a QuorateError that names the address. `purpose`: who connects there. */
 export function listen(server: Server, address: string, purpose: string): Promise<number> {
+  // grpc-js would write a line of its own to stderr; what fails is in the rejection. GRPC_VERBOSITY keeps its meaning.
+  if (process.env["GRPC_VERBOSITY"] === undefined) setLogVerbosity(logVerbosity.NONE);
   return new Promise((resolve, reject) => {
     const refuse = (error: unknown): void => {
       reject(
