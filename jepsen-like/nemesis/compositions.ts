@@ -16,6 +16,7 @@ const FAULT_MS = 3_000;
 const QUIET_MS = 2_000;
 const KILL_EVERY_MS = 1_000;
 const RESTART_AFTER_MS = 500;
+const READY_TIMEOUT_MS = 30_000;
 
 /** A network fault for FAULT_MS, then quiet, again and again. A fault counts only when some link really felt it. */
 function networkFaults(name: string, summary: string, inject: (test: TestCluster, leader: NodeId, turn: number) => object): Composition {
@@ -66,7 +67,8 @@ export const COMPOSITIONS: readonly Composition[] = [
   ),
   {
     name: "kill-storm",
-    summary: "kill -9 of one node each second, every other time the leader; restarted after half a second",
+    summary:
+      "kill -9 of one node each second, every other time the leader; restarted after half a second, the next one killed when it serves again",
     run: async (test, history, stop) => {
       let kills = 0;
       for (let turn = 0; !stop.aborted; turn++) {
@@ -80,6 +82,7 @@ export const COMPOSITIONS: readonly Composition[] = [
           history.nemesis({ fault: "kill", node: victim, leader: victim === leader, verified: test.cluster.pid(victim) === undefined });
           await sleep(RESTART_AFTER_MS, undefined);
           test.restart(victim);
+          await test.cluster.ready(READY_TIMEOUT_MS);
         }
         await sleep(KILL_EVERY_MS - RESTART_AFTER_MS, stop);
       }

@@ -4,7 +4,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatNodeId, nodeId, QuorateError, type NodeId } from "../base/index.js";
+import { formatNodeId, QuorateError, type NodeId } from "../base/index.js";
 import { connect, type Quorate } from "../client/index.js";
 import type { Bank } from "../demo/bank.js";
 import { InDoubtMeter } from "../demo/in-doubt-meter.js";
@@ -43,6 +43,10 @@ export const command: Command = {
       .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators of the demo's own cluster" })
       .option("timeout-ms", { type: "number", default: 10_000, describe: "a transaction's time to decide" })
       .option("endpoints", { type: "string", describe: "use this cluster and kill nobody" })
+      .option("data-dir", {
+        type: "string",
+        describe: "keep the nodes' data and logs here; default: a temporary folder, removed at the end",
+      })
       .option("dsn", { type: "string", array: true, describe: "twice: two PostgreSQL databases; default: two servers of the demo's own" }),
   run,
 };
@@ -70,7 +74,8 @@ async function run(args: CommandArgs): Promise<ExitCode> {
   };
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, stop);
   try {
-    const cluster = endpoints === undefined ? await startCluster(Number(text(args, "nodes") ?? "3"), cleanup) : undefined;
+    const cluster =
+      endpoints === undefined ? await startCluster(Number(text(args, "nodes") ?? "3"), text(args, "data-dir"), cleanup) : undefined;
     const quorate = await connect(endpoints ?? cluster?.endpoints ?? "");
     cleanup.steps.push(() => quorate.close());
     const meter = new InDoubtMeter();
@@ -101,15 +106,15 @@ function positive(args: CommandArgs, name: string): number | undefined {
 
 // ---- the cluster
 
-async function startCluster(nodes: number, cleanup: Cleanup): Promise<LocalCluster> {
-  const dir = mkdtempSync(join(tmpdir(), "quorate-demo-"));
+async function startCluster(nodes: number, keep: string | undefined, cleanup: Cleanup): Promise<LocalCluster> {
+  const dir = keep ?? mkdtempSync(join(tmpdir(), "quorate-demo-"));
   const block = await findPortBlock(nodes);
   if (block.shift > 0) note(`Port ${block.taken} is in use: all ports are shifted by ${block.shift}.`);
   const cluster = new LocalCluster({ clusterId: "demo", dir, ports: block.ports, args: [] });
   process.once("exit", () => cluster.killAll());
   cleanup.steps.push(async () => {
     await cluster.stopAll(0);
-    rmSync(dir, { recursive: true, force: true });
+    if (keep === undefined) rmSync(dir, { recursive: true, force: true });
   });
   cluster.startAll();
   const { leader, epoch } = await cluster.ready(READY_TIMEOUT_MS);
@@ -126,9 +131,9 @@ function victims(cluster: LocalCluster): Victims {
       note(`Killed ${formatNodeId(id)}.`);
       await cluster.exited(id);
     },
-    restart: (id: NodeId) => {
-      cluster.start(nodeId(id));
-      return Promise.resolve();
+    restart: async (id: NodeId) => {
+      cluster.start(id);
+      await cluster.ready(READY_TIMEOUT_MS);
     },
   };
 }

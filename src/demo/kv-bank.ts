@@ -11,10 +11,12 @@ import { metered, type DoubtSink } from "./in-doubt-meter.js";
 
 const ACCOUNT = "acct/";
 const LEDGER = "ledger/";
+const LOCK_WAIT_MS = 5_000;
 
 export async function openKvBank(name: string, meter: DoubtSink): Promise<Bank> {
   const dir = await mkdtemp(join(tmpdir(), `quorate-${name}-`));
-  const store = kv({ name, dir });
+  // Transfers of the demo cannot deadlock: each slot has an account of its own. A wait is for a decision that is on its way.
+  const store = kv({ name, dir, lockWaitMs: LOCK_WAIT_MS, youngerLockWaitMs: LOCK_WAIT_MS });
   return {
     name,
     participant: metered(store, meter),

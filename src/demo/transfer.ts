@@ -13,6 +13,7 @@ export interface Victims {
   readonly ids: readonly NodeId[];
   alive(id: NodeId): boolean;
   kill9(id: NodeId): Promise<void>;
+  /** Resolves when the node serves again: only then may another be killed, for the promise is to a living majority. */
   restart(id: NodeId): Promise<void>;
 }
 
