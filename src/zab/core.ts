@@ -131,6 +131,17 @@ export class Core {
     this.disk.truncate(to, this.nowMs);
   }
 
+  /** Reports about a state that a snapshot has replaced, or that a log under repair does not reach yet, say nothing. */
+  noteApplied(z: Zxid): void {
+    this.appliedIndex = Math.max(this.appliedIndex, this.history.indexOf(z) ?? 0);
+  }
+
+  /** A checkpoint at `z` is also the report that `z` was applied. */
+  noteCheckpointed(z: Zxid): void {
+    this.noteApplied(z);
+    this.checkpointIndex = Math.max(this.checkpointIndex, this.history.indexOf(z) ?? 0);
+  }
+
   /** The state is that of an installed snapshot: log, commit and delivery continue after it. */
   snapshotInstalled(at: Zxid): void {
     this.disk.reset(at, this.nowMs);
@@ -148,7 +159,6 @@ export class Core {
     if (upTo <= this.deliveredIndex) return NO_ENTRIES;
     const entries = this.history.slice(this.deliveredIndex, upTo);
     this.deliveredIndex = upTo;
-    this.rebuilding = false;
     return entries;
   }
 

@@ -136,7 +136,11 @@ function beginRound(core: Core, looking: Looking, round: number): void {
 function initialVote(core: Core, looking: Looking): ElectionVote | undefined {
   if (!core.mayVote) return undefined;
   const { successor } = looking;
-  const named = successor !== undefined && isVoter(core.configuration, successor) && !core.deadLinks.has(successor);
+  const named =
+    successor !== undefined &&
+    isVoter(core.configuration, successor) &&
+    !core.deadLinks.has(successor) &&
+    !looking.abstaining.has(successor);
   return { leader: named ? successor : core.id, epoch: core.disk.durableEpochs.currentEpoch, zxid: core.lastDurable };
 }
 
@@ -145,7 +149,9 @@ function onLookingPeer(core: Core, looking: Looking, from: NodeId, notify: Notif
   if (notify.nonVoting) {
     looking.abstaining.add(from);
     looking.received.delete(from);
-    answer(core, looking, from, notify);
+    // It asked for votes before it found that it may not have them.
+    if (looking.vote?.leader === from) beginRound(core, looking, core.round + 1);
+    else answer(core, looking, from, notify);
     return;
   }
   looking.abstaining.delete(from);
@@ -180,11 +186,12 @@ function onLookingPeer(core: Core, looking: Looking, from: NodeId, notify: Notif
   else answer(core, looking, from, notify);
 }
 
-/** Takes the vote if it is better and its candidate is a voter not known dead. */
+/** Takes the vote if it is better and its candidate is a voter that is not known to be dead or to abstain. */
 function adopt(core: Core, looking: Looking, vote: ElectionVote): boolean {
-  if (!isVoter(core.configuration, vote.leader) || core.deadLinks.has(vote.leader)) return false;
+  const { leader } = vote;
+  if (!isVoter(core.configuration, leader) || core.deadLinks.has(leader) || looking.abstaining.has(leader)) return false;
   if (looking.vote !== undefined && compareVotes(vote, looking.vote) <= 0) return false;
-  if (vote.leader !== looking.vote?.leader) looking.finalizeAtMs = Infinity;
+  if (leader !== looking.vote?.leader) looking.finalizeAtMs = Infinity;
   looking.vote = vote;
   return true;
 }

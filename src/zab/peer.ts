@@ -188,17 +188,13 @@ class Peer implements ZabPeer {
         return this.#onSessionMessage(input.session, input.message);
       case "persisted":
         return this.#onPersisted(input.seq);
-      case "applied": {
-        const index = core.history.indexOf(input.zxid);
-        if (index !== undefined && index > core.appliedIndex) core.appliedIndex = index;
+      case "applied":
+        core.noteApplied(input.zxid);
         return undefined;
-      }
-      case "checkpointed": {
-        const index = core.history.indexOf(input.zxid);
-        if (index !== undefined && index > core.checkpointIndex) core.checkpointIndex = index;
+      case "checkpointed":
+        core.noteCheckpointed(input.zxid);
         maybeCompact(core, role);
         return undefined;
-      }
       case "snapshot-ready":
         if (role.kind === "leading") onSnapshotReady(core, role, input.session, input.at, input.snapshotId);
         return undefined;

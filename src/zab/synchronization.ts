@@ -9,6 +9,7 @@
  * Durability, at the follower: history, then currentEpoch, then ACKNEWLEADER (ZOOKEEPER-4643, 4646, 3911).
  */
 import { assert, compareZxid, equalZxid, formatZxid, must, type Zxid } from "../base/index.js";
+import { advanceCommit } from "./broadcast.js";
 import type { Core } from "./core.js";
 import { mayBecomeCurrent } from "./damage.js";
 import { commonPrefix, type History, type RemoteLog } from "./history.js";
@@ -121,8 +122,11 @@ export function onNewLeaderAcknowledged(
     core.out.event("damage-cleared", { peer: learner.peer, damage: learner.damage });
     learner.damage = undefined;
   }
-  if (leading.phase === "broadcast") sendUpToDate(core, leading, learner);
-  else tryEstablish(core, leading);
+  if (leading.phase === "broadcast") {
+    // What it holds may complete a quorum, and it has nothing more to acknowledge.
+    advanceCommit(core, leading);
+    sendUpToDate(core, leading, learner);
+  } else tryEstablish(core, leading);
   return undefined;
 }
 

@@ -63,8 +63,10 @@ export class Oracle {
     const leader = `n${node}/${life}`;
     const other = this.#initial.get(epoch);
     assert(other === undefined, () => `epoch ${epoch} is led by ${other?.leader} and by ${leader}`);
-    const members = new Set([formatZxid(log.base), ...log.entries.map((entry) => formatZxid(entry.zxid))]);
-    const initial: Initial = { leader, base: log.base, last: log.last, members };
+    // Proposals of the same turn are in the log already.
+    const history = log.entries.map((entry) => entry.zxid).filter((z) => z.epoch < epoch);
+    const members = new Set([log.base, ...history].map(formatZxid));
+    const initial: Initial = { leader, base: log.base, last: history[history.length - 1] ?? log.base, members };
     for (let i = this.chain.length - 1; i >= 0; i--) {
       const z = must(this.chain[i], "chain entry");
       if (z.epoch >= epoch) continue;
