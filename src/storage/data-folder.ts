@@ -207,7 +207,10 @@ function formatText({ clusterId, nodeId }: Identity): string {
 
 /** undefined when the file fails its checksum. */
 async function readFormat(path: string): Promise<FormatRecord | undefined> {
-  const text = await readFile(path, "utf8");
+  const text = await readFile(path, "utf8").catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "EIO") throw error;
+    return "";
+  });
   try {
     const { format, crc32c: stored } = JSON.parse(text) as { format: FormatRecord; crc32c: number };
     return crc32c(Buffer.from(JSON.stringify(format))) === stored ? format : undefined;

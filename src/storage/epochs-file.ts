@@ -61,8 +61,8 @@ export class EpochsFile {
     identity: Identity,
     failpoint: Failpoint,
   ): Promise<{ file: EpochsFile; loaded: LoadedEpochs }> {
-    const { file: slots, content } = await SlotFile.open(path, disk, SHAPE).catch((error: unknown) => {
-      throw identityLost(path, error);
+    const { file: slots, content } = await SlotFile.open(path, disk, SHAPE).catch((error: NodeJS.ErrnoException) => {
+      throw error.code === "ENOENT" ? identityLost(path, error) : error;
     });
     if (content.text === undefined) {
       await slots.close();
@@ -95,7 +95,11 @@ export class EpochsFile {
     this.#slots.write(encode(this.#identity, record, synced), (error) => {
       if (error !== null) return done(error);
       this.#record = record;
-      this.#failpoint("epochs.write.after");
+      try {
+        this.#failpoint("epochs.write.after");
+      } catch (thrown) {
+        return done(thrown instanceof Error ? thrown : new Error(String(thrown)));
+      }
       done(null);
     });
   }

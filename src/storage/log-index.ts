@@ -2,7 +2,7 @@
  * Which entries are alive in which segment, in a few numbers per segment: enough to check a truncation's target and to know which
  * segments a compaction frees. Entries of one epoch have consecutive counters nearly always; a run is one such stretch.
  */
-import { assert, compareZxid, equalZxid, formatZxid } from "../base/index.js";
+import { assert, compareZxid, equalZxid, formatZxid, InvariantViolation } from "../base/index.js";
 import type { Zxid } from "../base/index.js";
 
 interface Run {
@@ -43,10 +43,11 @@ export class LogIndex {
   }
 
   append(zxid: Zxid): void {
-    assert(compareZxid(zxid, this.#last) > 0, () => `a log's zxids grow: ${formatZxid(zxid)} after ${formatZxid(this.#last)}`);
-    const segment = this.#segments.at(-1);
-    assert(segment !== undefined, "an entry lies in a segment");
-    const run = segment.runs.at(-1);
+    const segment = this.#segments[this.#segments.length - 1];
+    if (segment === undefined) throw new InvariantViolation("an entry lies in a segment");
+    if (compareZxid(zxid, this.#last) <= 0)
+      throw new InvariantViolation(`a log's zxids grow: ${formatZxid(zxid)} after ${formatZxid(this.#last)}`);
+    const run = segment.runs[segment.runs.length - 1];
     if (run !== undefined && run.epoch === zxid.epoch && run.last + 1 === zxid.counter) run.last = zxid.counter;
     else segment.runs.push({ epoch: zxid.epoch, first: zxid.counter, last: zxid.counter });
     this.#last = zxid;

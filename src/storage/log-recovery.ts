@@ -5,7 +5,7 @@
  * state's applied zxid; whatever is older is left over from a compaction or a reset. Reads only; acting on the result is
  * log-store.ts. Damage never makes this refuse: the verified prefix is returned with findings that name segment, offset and zxid.
  */
-import { open, readdir } from "node:fs/promises";
+import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { compareZxid, equalZxid, formatNodeId, formatZxid, QuorateError } from "../base/index.js";
 import type { Zxid } from "../base/index.js";
@@ -24,6 +24,7 @@ import type { SegmentHeader } from "./log-format.js";
 import { LogIndex } from "./log-index.js";
 import { scanSegment } from "./log-scan.js";
 import { damagedNumber, segmentName, segmentNumber } from "./log-segments.js";
+import { readTolerantly } from "./read-file.js";
 
 export interface LogRecoveryInput {
   readonly folder: string;
@@ -172,13 +173,7 @@ function chainEndingAt(end: number, headers: ReadonlyMap<number, LoadedHeader>):
 
 async function loadHeader({ folder, identity }: LogRecoveryInput, segment: number): Promise<LoadedHeader | string> {
   const path = join(folder, segmentName(segment));
-  const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES);
-  const file = await open(path, "r");
-  try {
-    await file.read(bytes, 0, bytes.length, 0);
-  } finally {
-    await file.close();
-  }
+  const bytes = await readTolerantly(path, SEGMENT_HEADER_BYTES);
   const header = decodeSegmentHeader(bytes);
   if (typeof header === "string") return `${segmentName(segment)}: ${header}`;
   if (header.formatVersion > LOG_FORMAT_VERSION) {
@@ -219,7 +214,7 @@ async function scanChain(
     }
     const nextNumber = chain[position + 1];
     const next = nextNumber === undefined ? undefined : headers.get(nextNumber)?.header;
-    const file = await readSegment(join(folder, segmentName(segment)), header.capacity);
+    const file = await readTolerantly(join(folder, segmentName(segment)), header.capacity);
     const knownSynced = promised.segment === segment ? promised.offset : 0;
     const scan = scanSegment(file, seed, SEGMENT_HEADER_BYTES, header.previous, next?.continues?.end, knownSynced);
     // Entries keep views of their segment's bytes: one allocation per segment, shrunk when most of it was never written.
@@ -264,21 +259,4 @@ function replay(
     while (entries.length > 0 && compareZxid(entries[entries.length - 1]?.zxid ?? record.zxid, record.zxid) > 0) entries.pop();
   }
   return undefined;
-}
-
-/** A segment's bytes at its full size: what a shortened file lacks reads as never written. */
-async function readSegment(path: string, capacity: number): Promise<Buffer> {
-  const file = await open(path, "r");
-  try {
-    const bytes = Buffer.alloc(capacity);
-    let at = 0;
-    while (at < capacity) {
-      const { bytesRead } = await file.read(bytes, at, capacity - at, at);
-      if (bytesRead === 0) break;
-      at += bytesRead;
-    }
-    return bytes;
-  } finally {
-    await file.close();
-  }
 }

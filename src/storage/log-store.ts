@@ -63,7 +63,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   await mkdir(folder, { recursive: true });
   const files = new SegmentFiles(folder, disk, options.segmentBytes);
   await files.removeLeftovers();
-  const { mark, position, findings: markFindings } = await SyncMark.open(join(folder, SYNC_MARK_NAME), disk, options.onFatal);
+  const { mark, position, findings: markFindings } = await SyncMark.open(join(folder, SYNC_MARK_NAME), disk, (error) => writer.stop(error));
   const recovery = await recoverLog({ folder, identity, applied, installed, promised: [options.epochsSynced, position] });
   if (recovery.damaged) await options.onDamage();
 
@@ -73,7 +73,7 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   mark.note({ segment: active.segment, offset: end });
   const { index } = recovery;
   const { failpoint, onPersisted, onFatal } = options;
-  const writer = new LogWriter({ disk, identity, files, epochs, mark, index, active, end, failpoint, onPersisted, onFatal });
+  const writer: LogWriter = new LogWriter({ disk, identity, files, epochs, mark, index, active, end, failpoint, onPersisted, onFatal });
   return { writer, base: index.base, entries: recovery.entries, findings: [...markFindings, ...recovery.findings] };
 }
 

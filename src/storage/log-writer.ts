@@ -104,7 +104,8 @@ export class LogWriter implements LogPort {
       this.#head = 0;
     }
     for (const request of requests) {
-      assert(request.seq > this.#submittedSeq, () => `persist requests have growing numbers: ${request.seq} after ${this.#submittedSeq}`);
+      if (request.seq <= this.#submittedSeq)
+        throw new InvariantViolation(`persist requests have growing numbers: ${request.seq} after ${this.#submittedSeq}`);
       this.#submittedSeq = request.seq;
       this.#queue.push(request);
     }
@@ -163,9 +164,11 @@ export class LogWriter implements LogPort {
       const { op } = request;
       if (op.kind === "append") {
         if (this.#entryIndex === 0) this.#parts.failpoint("log.append.before");
-        assert(this.#entryIndex > 0 || equalZxid(op.previous, this.#index.last), () => {
-          return `an append continues the log: it follows ${formatZxid(op.previous)}, the log ends at ${formatZxid(this.#index.last)}`;
-        });
+        if (this.#entryIndex === 0 && !equalZxid(op.previous, this.#index.last)) {
+          throw new InvariantViolation(
+            `an append continues the log: it follows ${formatZxid(op.previous)}, the log ends at ${formatZxid(this.#index.last)}`,
+          );
+        }
         while (this.#entryIndex < op.entries.length) {
           const entry = op.entries[this.#entryIndex];
           if (entry === undefined || !this.#fits(entry.payload.length)) return;
@@ -355,6 +358,11 @@ export class LogWriter implements LogPort {
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** Ends the log: nothing more is written or acknowledged. For failures found elsewhere on this node's disk, too. */
+  stop(error: unknown): void {
+    this.#fail(error);
   }
 
   #fail(error: unknown): void {

@@ -12,7 +12,7 @@
  *   does not hold applied        just installed           with the log reset to applied: the crash came between install and reset
  */
 import { messageOf, must, ZXID_ZERO } from "../base/index.js";
-import type { NodeId, Zxid } from "../base/index.js";
+import type { Zxid } from "../base/index.js";
 import type { LogPort, Recovered, StatePort, StateWrite } from "../replica/ports.js";
 import type { EpochRecord, SessionId } from "../zab/index.js";
 import { openDataFolder } from "./data-folder.js";
@@ -24,6 +24,7 @@ import type { Failpoint, Identity } from "./identity.js";
 import { openLog } from "./log-store.js";
 import type { OpenedLog } from "./log-store.js";
 import type { LogMetrics, LogWriter } from "./log-writer.js";
+import { receiveSnapshot } from "./receive-snapshot.js";
 import type { FetchSnapshot, SnapshotChunk } from "./snapshot.js";
 import { loadState, setStateAside } from "./state-files.js";
 import type { LoadedState, LostState } from "./state-files.js";
@@ -66,6 +67,8 @@ export interface StorageState extends StatePort {
 
 export interface Storage {
   readonly recovered: Recovered;
+  /** Lets go of the recovered entries and state, which may be large, once they have been taken over. */
+  forgetRecovered(): void;
   readonly log: LogPort;
   readonly state: StorageState;
   metrics(): StorageMetrics;
@@ -77,24 +80,27 @@ export async function openStorage(options: StorageOptions): Promise<Storage> {
   const disk = options.disk ?? nodeDisk;
   const failpoint = options.failpoint ?? noFailpoint;
   const { segmentBytes = SEGMENT_BYTES_DEFAULT } = options;
-  let fatal = false;
-  const onFatal = (error: Error): void => {
-    if (fatal) return;
-    fatal = true;
-    options.onFatal(error);
-  };
   const folder = await openDataFolder({ ...options, segmentBytes, disk, failpoint });
   try {
-    return await openParts(folder, { ...options, segmentBytes, disk, failpoint, onFatal });
+    return await openParts(folder, { ...options, segmentBytes, disk, failpoint });
   } catch (error) {
     await folder.release();
     throw error;
   }
 }
 
-async function openParts(folder: DataFolder, options: StorageOptions & DataFolderOptions): Promise<Storage> {
-  const { disk } = options;
+async function openParts(folder: DataFolder, given: StorageOptions & DataFolderOptions): Promise<Storage> {
+  const { disk } = given;
   const { paths } = folder;
+  let fatal = false;
+  const onFatal = (error: Error): void => {
+    if (fatal) return;
+    fatal = true;
+    // Whatever part failed, nothing is acknowledged any more.
+    log?.writer.stop(error);
+    given.onFatal(error);
+  };
+  const options = { ...given, onFatal };
   const found = await loadState(paths.state, paths.stateWitness, disk);
   let loaded = found.kind === "loaded" ? found : undefined;
   let log: OpenedLog | undefined;
@@ -148,13 +154,21 @@ function openLogBeside(
   });
 }
 
-function assemble(recovered: Recovered, log: LogWriter, store: StateStore, folder: DataFolder, options: StorageOptions): Storage {
+function assemble(found: Recovered, log: LogWriter, store: StateStore, folder: DataFolder, options: StorageOptions): Storage {
+  let recovered: Recovered = found;
+  const { port: state, endInstalls } = statePort(store, options);
   return {
-    recovered,
+    get recovered() {
+      return recovered;
+    },
+    forgetRecovered: () => {
+      recovered = { log: { ...found.log, entries: [] }, state: [], findings: found.findings };
+    },
     log,
-    state: statePort(store, options),
+    state,
     metrics: () => ({ log: log.metrics(), state: store.metrics() }),
     close: async () => {
+      await endInstalls();
       await log.close();
       await store.close();
       await folder.release();
@@ -162,60 +176,32 @@ function assemble(recovered: Recovered, log: LogWriter, store: StateStore, folde
   };
 }
 
-function statePort(store: StateStore, options: StorageOptions): StorageState {
+function statePort(store: StateStore, options: StorageOptions): { readonly port: StorageState; readonly endInstalls: () => Promise<void> } {
   const { fetchSnapshot, onCheckpointed, onInstalled } = options;
   const fail = (error: unknown): void => options.onFatal(error instanceof Error ? error : new Error(messageOf(error)));
-  // Installs run one after the other; a newer one makes the one before give up at its next chunk.
-  let newest = 0;
+  // One install at a time; a newer one makes the one before it give up at once, even if its stream hangs.
+  let current = new AbortController();
   let running: Promise<void> = Promise.resolve();
-  return {
+  const port: StorageState = {
     checkpoint: (at, writes) => void store.checkpoint(at, writes).then(onCheckpointed).catch(fail),
     pinSnapshot: () => store.pin(),
     releaseSnapshot: (snapshotId) => store.release(snapshotId),
     readSnapshot: (snapshotId) => store.readSnapshot(snapshotId),
     install: (session, peer, at, snapshotId) => {
-      const own = ++newest;
+      current.abort(new Error("a newer install was asked for"));
+      current = new AbortController();
+      const { signal } = current;
       running = running
-        .then(() => install(store, fetchSnapshot, peer, at, snapshotId, () => own !== newest))
+        .then(() => receiveSnapshot(store, at, signal, () => fetchSnapshot(peer, snapshotId, signal)))
         .then((result) =>
           typeof result === "string" ? onInstalled(session, at, undefined, result) : onInstalled(session, at, result, undefined),
         )
         .catch(fail);
     },
   };
-}
-
-/** The installed entries, or why the snapshot was not installed. Rejects only for failures of this node's own disk. */
-async function install(
-  store: StateStore,
-  fetchSnapshot: FetchSnapshot,
-  peer: NodeId,
-  at: Zxid,
-  snapshotId: string,
-  superseded: () => boolean,
-): Promise<Iterable<StateWrite> | string> {
-  if (superseded()) return "a newer install was asked for";
-  const staged = await store.beginInstall(at);
-  const giveUp = (problem: string): string => {
-    staged.abandon();
-    return problem;
+  const endInstalls = (): Promise<void> => {
+    current.abort(new Error("the node is closing"));
+    return running;
   };
-  const chunks = fetchSnapshot(peer, snapshotId)[Symbol.asyncIterator]();
-  try {
-    for (;;) {
-      let next: IteratorResult<SnapshotChunk, unknown>;
-      try {
-        next = await chunks.next();
-      } catch (error) {
-        return giveUp(`the snapshot's stream failed: ${messageOf(error)}`);
-      }
-      if (next.done === true) return giveUp("the snapshot's stream ended before its end");
-      if (superseded()) return giveUp("a newer install was asked for");
-      await staged.add(next.value.entries);
-      if (next.value.end !== undefined) return await staged.finish(next.value.end);
-    }
-  } finally {
-    // The stream is the transport's: how its ending goes is of no consequence here.
-    await chunks.return?.().catch(() => undefined);
-  }
+  return { port, endInstalls };
 }

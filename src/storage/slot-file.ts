@@ -6,10 +6,10 @@
  * the other slot is rotten: a copy that is torn, or that still holds an older generation, proves that the write after it never
  * completed. With one copy a single flipped bit can lose the newest record; such files hold only lower bounds.
  */
-import { readFile } from "node:fs/promises";
-import { crc32c, messageOf } from "../base/index.js";
+import { crc32c } from "../base/index.js";
 import { openFile, settled, writeFully } from "./disk.js";
 import type { Disk, Done } from "./disk.js";
+import { readTolerantly } from "./read-file.js";
 import { decodeSectors, encodeSectors } from "./sector-codec.js";
 import type { SectorCopy } from "./sector-codec.js";
 
@@ -58,11 +58,10 @@ export class SlotFile {
 
   /** Opens an existing file. Rejects when it cannot be read at all; unreadable content is reported in the result. */
   static async open(path: string, disk: Disk, shape: SlotShape): Promise<{ file: SlotFile; content: SlotContent }> {
-    const bytes = await readFile(path);
+    const bytes = await readTolerantly(path, fileBytes(shape));
     const content = readSlots(path, bytes, shape);
     const fd = await openFile(disk, path, "r+");
     const file = new SlotFile(path, disk, shape, fd, content.generation);
-    if (bytes.length < fileBytes(shape)) await file.#fill(bytes);
     return { file, content };
   }
 
@@ -112,9 +111,8 @@ export class SlotFile {
   }
 
   /** Gives the file its full size at once: later writes then change no metadata and fdatasync has only data to flush. */
-  async #fill(existing: Uint8Array = new Uint8Array(0)): Promise<void> {
+  async #fill(): Promise<void> {
     const bytes = Buffer.alloc(fileBytes(this.#shape));
-    bytes.set(existing);
     await settled((done) => writeFully(this.#disk, this.#fd, bytes, bytes.length, 0, done));
     await settled((done) => this.#disk.fdatasync(this.#fd, done));
   }
@@ -143,9 +141,8 @@ function readSlots(path: string, bytes: Buffer, shape: SlotShape): SlotContent {
     Array.from({ length: shape.copies }, (_, copy) => {
       const at = copyAt(shape, slot, copy);
       const decoded = decodeSectors(bytes.subarray(at, at + shape.copyBytes), seedOf(path, slot, copy));
-      const complete = at + shape.copyBytes <= bytes.length;
-      if (!complete || decoded.kind === "rotten") findings.push(`${path}: slot ${slot} copy ${copy} at offset ${at} is unreadable`);
-      return complete ? decoded : { kind: "rotten" };
+      if (decoded.kind === "rotten") findings.push(`${path}: slot ${slot} copy ${copy} at offset ${at} is unreadable`);
+      return decoded;
     }),
   );
   let newest: { generation: number; text: string } | undefined;
@@ -155,13 +152,4 @@ function readSlots(path: string, bytes: Buffer, shape: SlotShape): SlotContent {
   if (newest === undefined) return { text: undefined, generation: 0, newerMayBeLost: true, findings };
   const other = slots[(newest.generation + 1) % 2] ?? [];
   return { text: newest.text, generation: newest.generation, newerMayBeLost: other.every((copy) => copy.kind === "rotten"), findings };
-}
-
-/** Reads a slot file without opening it for writing; undefined when it does not exist or cannot be read. */
-export async function peekSlotFile(path: string, shape: SlotShape): Promise<SlotContent | { readonly problem: string }> {
-  try {
-    return readSlots(path, await readFile(path), shape);
-  } catch (error) {
-    return { problem: messageOf(error) };
-  }
 }

@@ -21,5 +21,5 @@ export interface SnapshotChunk {
   readonly end?: SnapshotEnd | undefined;
 }
 
-/** Opens the stream of a snapshot that `peer` has pinned under `snapshotId`. */
-export type FetchSnapshot = (peer: NodeId, snapshotId: string) => AsyncIterable<SnapshotChunk>;
+/** Opens the stream of a snapshot that `peer` has pinned under `snapshotId`. `signal` fires when nobody waits for it any more. */
+export type FetchSnapshot = (peer: NodeId, snapshotId: string, signal: AbortSignal) => AsyncIterable<SnapshotChunk>;

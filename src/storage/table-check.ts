@@ -31,12 +31,21 @@ export async function setUnreadableTablesAside(folder: string): Promise<readonly
   });
   const unreadable: string[] = [];
   for (const name of names.filter((each) => each.endsWith(".ldb") || each.endsWith(".sst")).sort()) {
-    const problem = tableProblem(await readFile(join(folder, name)));
+    const problem = await fileProblem(join(folder, name));
     if (problem === undefined) continue;
     unreadable.push(`${join(folder, name)}: ${problem}`);
     await rename(join(folder, name), join(folder, `${name}.unreadable`));
   }
   return unreadable;
+}
+
+async function fileProblem(path: string): Promise<string | undefined> {
+  try {
+    return tableProblem(await readFile(path));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EIO") return "cannot be read";
+    throw error;
+  }
 }
 
 /** What is wrong with a table's bytes, or undefined when every block is intact. */

@@ -5,8 +5,9 @@ import { readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from "
 import { join } from "node:path";
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { compareZxid, Prng, ZXID_ZERO } from "../../src/base/index.js";
+import { compareZxid, nodeId, Prng, ZXID_ZERO } from "../../src/base/index.js";
 import type { PersistOp } from "../../src/zab/index.js";
+import { decodeSegmentHeader, encodeSegmentHeader } from "../../src/storage/log-format.js";
 import { CrashDisk } from "./crash-disk.js";
 import type { Tear } from "./crash-disk.js";
 import { cleanTemporaryFolders, entry, FIRST_EPOCHS, LogModel, makeLog, openHarness, temporaryFolder } from "./log-harness.js";
@@ -323,6 +324,42 @@ describe("damage", () => {
     rmSync(join(root, "log", "synced"));
     truncateSync(join(root, "log", files.at(-1) ?? ""), 4096);
     expect((await recoversHonestly(root, counters)).damaged).toBe(true);
+  });
+
+  test("a log cut after the node was killed idle is damage: the mark went out when the log fell idle", async () => {
+    const root = temporaryFolder();
+    await makeLog(root);
+    const disk = new CrashDisk(root);
+    const log = await openHarness(root, { disk });
+    const used = async (): Promise<number> => {
+      await log.until(log.submit({ kind: "append", previous: ZXID_ZERO, entries: [entry(1, 1), entry(1, 2)] }));
+      return usedBytes(join(root, "log", "0000000001.wal"));
+    };
+    const marked = new Promise<void>((resolve) => {
+      // The first mark is that of the start; the next is that of the pause after the append.
+      let marks = 0;
+      disk.beforeOperation = (operation, path) => {
+        if (operation === "fdatasync" && path.endsWith("synced") && ++marks === 2) setImmediate(() => setImmediate(resolve));
+      };
+    });
+    const end = await used();
+    await marked;
+    const image = disk.image(temporaryFolder(), "none", new Prng(1));
+    await log.close();
+    expect(usedBytes(join(image, "log", "0000000001.wal"))).toBe(end);
+    truncateSync(join(image, "log", "0000000001.wal"), end - 1);
+    expect((await recoversHonestly(image, [1, 2])).damaged).toBe(true);
+  });
+
+  test("a segment of another node is not damage: the start is refused, with both names", async () => {
+    const { root, files } = await closedLog();
+    const path = join(root, "log", files[1] ?? "");
+    const bytes = readFileSync(path);
+    const header = decodeSegmentHeader(bytes);
+    if (typeof header === "string") throw new Error(header);
+    encodeSegmentHeader({ ...header, nodeId: nodeId(3) }).copy(bytes);
+    writeFileSync(path, bytes);
+    await expect(openHarness(root)).rejects.toThrow(/belongs to node n3 of cluster "test-cluster", not to node n1/);
   });
 
   test("is durable in the epochs record before any file of the log changes", async () => {

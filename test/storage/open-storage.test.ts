@@ -259,27 +259,29 @@ describe("a snapshot between two nodes", () => {
     await leader.storage.close();
   });
 
-  test("gives way to a newer one", async () => {
+  test("gives way to a newer one even while its stream hangs", async () => {
     const leader = await leaderWith(10);
-    let stuck: (() => void) | undefined;
-    async function* never(): AsyncGenerator<SnapshotChunk> {
+    let hangs = false;
+    let cancelled = false;
+    async function* hanging(signal: AbortSignal): AsyncGenerator<SnapshotChunk> {
+      signal.addEventListener("abort", () => (cancelled = true));
       yield { entries: [{ key: "half", value: Buffer.from("way") }] };
-      await new Promise<void>((resolve) => (stuck = resolve));
-      yield { entries: [] };
+      hangs = true;
+      await new Promise(() => undefined);
     }
     const learner = await Node.open(temporaryFolder(), {
-      fetchSnapshot: (_, id) => (id === "stuck" ? never() : leader.storage.state.readSnapshot(id)),
+      fetchSnapshot: (_, id, signal) => (id === "hanging" ? hanging(signal) : leader.storage.state.readSnapshot(id)),
     });
-    learner.storage.state.install(1, nodeId(1), at(4), "stuck");
-    while (stuck === undefined) await new Promise((resolve) => setImmediate(resolve));
+    learner.storage.state.install(1, nodeId(1), at(4), "hanging");
+    while (!hangs) await new Promise((resolve) => setImmediate(resolve));
     const pin = leader.storage.state.pinSnapshot();
     learner.storage.state.install(2, nodeId(1), pin.at, pin.snapshotId);
-    stuck();
     await learner.events.until(() => learner.events.installed.length === 2);
     expect(learner.events.installed).toEqual([
       { session: 1, at: at(4), keys: undefined, problem: "a newer install was asked for" },
       { session: 2, at: at(5), keys: 10, problem: undefined },
     ]);
+    expect(cancelled).toBe(true);
     await learner.storage.close();
     await leader.storage.close();
   });
