@@ -43,6 +43,8 @@ export interface Plan {
   failpointChance: number;
   /** A node's process is gone, for whatever reason. */
   onDied: (node: SimNode) => void;
+  /** A node gave its disk something to write. */
+  onSubmitted: (node: SimNode) => void;
 }
 
 export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
@@ -66,7 +68,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
     shared.aborted,
     shared.votedNo,
     () => plan.failpointChance > 0 && failpoints.chance(plan.failpointChance),
-    (node) => plan.onDied(node),
+    plan,
   );
   const members = Array.from({ length: swarm.nodes }, (_, index): Member => {
     const id = nodeId(index + 1);

@@ -13,6 +13,8 @@ export class Nemesis {
   readonly #cluster: Cluster;
   readonly #prng: Prng;
   readonly #plan: Plan;
+  /** Nodes to be killed when they next write, so that the write is under way. */
+  readonly #doomed = new Set<SimNode>();
   #active = true;
   #partition = 0;
 
@@ -26,6 +28,7 @@ export class Nemesis {
     const { faults, safetyMs } = this.#cluster.swarm;
     this.#plan.failpointChance = faults.failpointChance;
     this.#plan.onDied = (node) => this.#restartLater(node);
+    this.#plan.onSubmitted = (node) => this.#writing(node);
     this.#every(faults.crashNode, () => this.#crash(this.#prng.pick(this.#cluster.nodes)));
     this.#every(faults.crashLeader, () => this.#withLeader((leader) => this.#crash(leader)));
     this.#every(faults.pauseNode, () => this.#pause(this.#prng.pick(this.#cluster.nodes)));
@@ -90,7 +93,17 @@ export class Nemesis {
   #crash(node: SimNode): void {
     if (!node.up) return;
     this.#cluster.world.cover("node-crashed");
-    node.crash();
+    if (this.#prng.chance(0.5)) this.#doomed.add(node);
+    else node.crash();
+  }
+
+  #writing(node: SimNode): void {
+    if (!this.#doomed.delete(node) || !this.#active) return;
+    const { syncMsMin, syncMsMean } = this.#cluster.swarm.disk;
+    const { life } = node;
+    this.#cluster.world.after(this.#prng.float() * (syncMsMin + syncMsMean) * node.disk.slowness, () => {
+      if (node.life === life) node.crash();
+    });
   }
 
   #restartLater(node: SimNode): void {
@@ -180,6 +193,13 @@ export class Nemesis {
     if (damaged + 1 > Math.floor((nodes.length - 1) / 2)) return;
     const node = this.#prng.pick(nodes);
     if (node.disk.damage !== undefined) return;
+    if (how === "rot" && node.up && this.#prng.chance(0.25)) {
+      // Found by reading while running: nothing it has written is trusted any more.
+      oracle.damaged(node);
+      world.cover("damage found-running");
+      node.deliver((replica) => replica.input({ kind: "damaged" }));
+      return;
+    }
     node.crash();
     if (how === "wipe") node.disk.wipe();
     else if (!node.disk.rot()) return;

@@ -30,6 +30,12 @@ interface Serving {
   readonly at: number;
 }
 
+/** What the nemesis wants to hear of at once. */
+export interface OracleHooks {
+  onDied(node: SimNode): void;
+  onSubmitted(node: SimNode): void;
+}
+
 /** A node that lost durable state not long ago may have acknowledged an entry that it no longer holds. */
 const DAMAGE_GRACE_MS = 10_000;
 /** A process measures its timeouts on a clock of its own and in turns; what an outside clock sees may be this much shorter. */
@@ -46,7 +52,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly #clientAborted: ReadonlySet<Gid>;
   readonly #clientVotedNo: ReadonlySet<Gid>;
   readonly #failpoint: (node: SimNode, name: FailpointName) => boolean;
-  readonly #onDied: (node: SimNode) => void;
+  readonly #hooks: OracleHooks;
   readonly #votedNo = new Set<Gid>();
   readonly #started = new Map<Gid, Started>();
   readonly #proposedAt = new Map<string, number>();
@@ -60,7 +66,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     clientAborted: ReadonlySet<Gid>,
     clientVotedNo: ReadonlySet<Gid>,
     failpoint: (node: SimNode, name: FailpointName) => boolean,
-    onDied: (node: SimNode) => void,
+    hooks: OracleHooks,
   ) {
     this.#world = world;
     this.#clientLostMs = clientLostMs;
@@ -68,7 +74,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     this.#clientAborted = clientAborted;
     this.#clientVotedNo = clientVotedNo;
     this.#failpoint = failpoint;
-    this.#onDied = onDied;
+    this.#hooks = hooks;
   }
 
   get decisions(): number {
@@ -97,7 +103,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   }
 
   died(node: SimNode): void {
-    this.#onDied(node);
+    this.#hooks.onDied(node);
     for (const nodes of this.#connected.values()) nodes.delete(node.name);
   }
 
@@ -105,7 +111,8 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     this.#damagedAt.set(node, this.#world.now);
   }
 
-  submitted(_node: SimNode, requests: readonly PersistRequest[]): void {
+  submitted(node: SimNode, requests: readonly PersistRequest[]): void {
+    this.#hooks.onSubmitted(node);
     for (const { op } of requests) {
       if (op.kind !== "append") continue;
       for (const { zxid } of op.entries) {

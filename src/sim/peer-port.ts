@@ -102,7 +102,7 @@ export class PeerPort implements NetPort {
       const bytes = codecs.control.encode(messages);
       this.#controls.set(to, []);
       const other = must(this.#others.get(to), `peer n${to}`);
-      if (this.#world.tracing) for (const message of messages) this.#world.mark(`n${this.#self.id}`, `~> n${to}`, () => show(message));
+      if (this.#world.tracing) for (const message of messages) this.#world.note(`n${this.#self.id}`, `~> n${to}`, () => show(message));
       this.#network.datagram(this.#self.host, other.host, () => other.peers?.controlArrived(this.#self.id, bytes));
     }
     for (const session of this.#dirty) {
@@ -129,7 +129,7 @@ export class PeerPort implements NetPort {
   #sendOutbox(record: Session): void {
     if (record.outbox.length === 0 || record.stream === undefined) return;
     if (this.#world.tracing)
-      for (const message of record.outbox) this.#world.mark(`n${this.#self.id}`, `=> n${record.peer}`, () => show(message));
+      for (const message of record.outbox) this.#world.note(`n${this.#self.id}`, `=> n${record.peer}`, () => show(message));
     record.stream.send(record.side, codecs.session.encode(record.outbox));
     record.outbox = [];
   }

@@ -61,7 +61,7 @@ export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
   const drawn = drawSwarm(world.fork("swarm"), options.safetyMs ?? SAFETY_MS);
   const swarm = options.adjust === undefined ? drawn : options.adjust(drawn);
   world.mark("run", "swarm", () => JSON.stringify(swarm));
-  const plan: Plan = { failpointChance: 0, onDied: () => undefined };
+  const plan: Plan = { failpointChance: 0, onDied: () => undefined, onSubmitted: () => undefined };
   const cluster = buildCluster(world, swarm, plan);
   const nemesis = new Nemesis(cluster, plan);
   startCluster(cluster);

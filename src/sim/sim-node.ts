@@ -127,8 +127,7 @@ export class SimNode implements PeerHost {
     };
     const random = this.#world.fork(`replica/${this.id}/${life}`);
     this.#peers = new PeerPort(this.#world, this.#network, this, this.#nodes, (input) => {
-      if (this.#world.tracing) this.#world.mark(this.name, "<-", () => showInput(input));
-      else this.#world.mark(this.name, input.kind);
+      this.#world.mark(this.name, input.kind, () => showInput(input));
       deliver((replica) => replica.input(input));
     });
     this.#streams = new StreamPort(deliver, this.#options.encodeStreams);
@@ -326,9 +325,9 @@ export class SimNode implements PeerHost {
 function showInput(input: Parameters<Replica["input"]>[0]): string {
   switch (input.kind) {
     case "control":
-      return `n${input.from} ${show(input.message)}`;
+      return `from n${input.from} ${show(input.message)}`;
     case "session":
-      return `s${input.session} ${show(input.message)}`;
+      return `${input.session} ${show(input.message)}`;
     default:
       return JSON.stringify(input);
   }

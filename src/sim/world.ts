@@ -108,6 +108,11 @@ export class World {
     // Microseconds: the fraction decides the order of events, so it belongs into the hash.
     h = Math.imul(h ^ (Math.floor(this.#now * 1000) | 0), 0x01000193);
     this.#hash = h;
+    if (this.tracing) this.note(who, what, detail);
+  }
+
+  /** A line for readers only: it is not part of the hash. */
+  note(who: string, what: string, detail?: () => string): void {
     if (!this.tracing) return;
     if (this.#lines.length >= TRACE_LINES_MAX * 2) this.#lines.splice(0, TRACE_LINES_MAX);
     this.#lines.push(`${this.#now.toFixed(3).padStart(11)} ${who.padEnd(6)} ${what}${detail === undefined ? "" : ` ${detail()}`}`);
