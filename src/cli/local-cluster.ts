@@ -66,6 +66,8 @@ interface Running {
   readonly exited: Promise<NodeExit>;
   expected: boolean;
   ended: boolean;
+  /** It has served: its end is news, not a failed start. */
+  served: boolean;
 }
 
 export class LocalCluster {
@@ -126,7 +128,7 @@ export class LocalCluster {
     closeSync(log);
     // Writing to a node that just died must not end this process; nothing is ever written.
     child.stdin?.on("error", () => undefined);
-    const running: Running = { child, expected: false, ended: false, exited: this.#watch(node.id, child) };
+    const running: Running = { child, expected: false, ended: false, served: false, exited: this.#watch(node.id, child) };
     this.#running.set(node.id, running);
   }
 
@@ -170,14 +172,18 @@ export class LocalCluster {
 
   /**
    * Resolves when a leader is established and each of `ids` (every running node by default) serves. Throws QUORATE_NO_QUORUM after
-   * `timeoutMs`, or at once when a node that was not told to has ended: with what its log says.
+   * `timeoutMs`, or at once, with what its log says, when a node has ended that was waited for by name or has never served.
    */
   async ready(timeoutMs: number, ids?: readonly number[]): Promise<{ readonly leader: NodeId; readonly epoch: number }> {
     const deadline = performance.now() + timeoutMs;
     for (;;) {
       const wanted = ids ?? this.nodes.filter((node) => this.pid(node.id) !== undefined).map((node) => node.id);
-      for (const node of this.nodes) this.#refuseDead(node);
+      for (const node of this.nodes) this.#refuseDead(node, ids?.includes(node.id) === true);
       const answers = await Promise.all(wanted.map((id) => this.readiness(id)));
+      answers.forEach((answer, i) => {
+        const running = this.#running.get(this.node(wanted[i] ?? 0).id);
+        if (answer?.ready === true && running !== undefined) running.served = true;
+      });
       const leader = answers.find((answer) => answer?.role === "leading" && answer.established);
       if (leader !== undefined && answers.every((answer) => answer?.ready === true && answer.epoch === leader.epoch))
         return { leader: nodeId(leader.node), epoch: leader.epoch };
@@ -199,14 +205,14 @@ export class LocalCluster {
   /** What a node that ended by itself said last: the error it printed, else the end of its log. */
   lastWords(id: number): { readonly code: ErrorCode; readonly message: string } {
     const tail = this.logTail(id);
-    const error = /^quorate: (.*) \[(QUORATE_[A-Z_]+)\].*$/m.exec(tail);
+    const error = [...tail.matchAll(/^quorate: (.*) \[(QUORATE_[A-Z_]+)\].*$/gm)].at(-1);
     const code = error?.[2];
     return { code: code !== undefined && isErrorCode(code) ? code : "QUORATE_INTERNAL", message: error?.[1] ?? tail };
   }
 
-  #refuseDead(node: LocalNode): void {
+  #refuseDead(node: LocalNode, wanted: boolean): void {
     const running = this.#running.get(node.id);
-    if (running === undefined || !running.ended || running.expected) return;
+    if (running === undefined || !running.ended || running.expected || (running.served && !wanted)) return;
     const { code, message } = this.lastWords(node.id);
     throw new QuorateError(code, `${formatNodeId(node.id)} ended: ${message}`);
   }

@@ -4,6 +4,7 @@
  * Wires storage, peer network, client server and clock to the replica, and nothing else: what a signal does, and when the process
  * ends, is process.ts.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { PRODUCT_VERSION, type Logger, type NodeId } from "../base/index.js";
 import { bootstrapConfiguration, nodeIdentity, replicaOptions, splitAddress, type NodeIdentity, type Settings } from "../config/index.js";
 import { Replica } from "../replica/index.js";
@@ -42,6 +43,8 @@ export interface RunningNode {
   /** Hands leadership over if this node has it, ends what is under way, closes everything. Resolves when the folder is unlocked. */
   stop(): Promise<void>;
 }
+
+const DRAIN_POLL_MS = 5;
 
 /** Closed in the reverse order of their making. */
 type Closers = (() => Promise<void>)[];
@@ -155,7 +158,8 @@ class NodeParts implements RunningNode {
         (error: Error) => this.#logger.warn({ error: error.message }, "stopping without a hand-over"),
       );
     }
-    await this.#server.get().close(Math.max(0, deadline - realClock.monotonicMs()));
+    while (this.#answersOwed() > 0 && realClock.monotonicMs() < deadline) await sleep(DRAIN_POLL_MS);
+    await this.#server.get().close(0);
     this.#unary.close();
     await this.#proxy.close();
     this.#loop.stop();
@@ -163,6 +167,11 @@ class NodeParts implements RunningNode {
     await this.#admin.get().close();
     await this.#storage.get().close();
     this.#loopDelay.stop();
+  }
+
+  /** Requests under way here. Streams stay open for as long as their clients like, so their end is nothing to wait for. */
+  #answersOwed(): number {
+    return this.#replica.get().status().driver.waiting + this.#unary.size;
   }
 
   /** What this turn owes goes onto the wire in this turn. */

@@ -25,6 +25,11 @@ export class UnaryRequests {
     this.#submit = submit;
   }
 
+  /** Unanswered. */
+  get size(): number {
+    return this.#waiting.size;
+  }
+
   /** Always resolves: at the deadline with an unknown outcome. */
   ask(body: Request, deadlineMs: number): Promise<Answer> {
     return new Promise((resolve) => {
