@@ -147,7 +147,8 @@ export class TransactionScope implements OpenTransaction {
     const spec = this.#branches.add(participant.name, "brought", NO_PAYLOAD, undefined);
     const ref: BranchRef = { gid: this.gid, branch: spec.id };
     // The user's work starts at once; the record must only be there before anything is prepared.
-    const begun = participant.begin(ref).catch((error: unknown) => {
+    const begin = async (): Promise<BroughtBranch> => participant.begin(ref);
+    const begun = begin().catch((error: unknown) => {
       const failed = new QuorateError("QUORATE_PARTICIPANT", `${participant.name} could not begin a branch: ${messageOf(error)}`, {
         gid: this.gid,
         cause: error,
@@ -206,11 +207,7 @@ export class TransactionScope implements OpenTransaction {
       );
       throw await this.#undone(error);
     }
-    try {
-      await Promise.all(this.#registrations);
-    } catch (error) {
-      throw await this.#undone(error);
-    }
+    await Promise.allSettled(this.#registrations);
     const stop = this.#stopped();
     if (stop !== undefined) throw await this.#undone(stop);
     const results = await Promise.all([...this.#brought.values()].map((brought) => this.#prepareOne(brought)));
@@ -240,16 +237,16 @@ export class TransactionScope implements OpenTransaction {
   #stopped(): QuorateError | undefined {
     const { signal, timeoutMs } = this.#options;
     const options = { outcome: "aborted", retry: "safe", gid: this.gid } as const;
-    if (this.#broken !== undefined) {
-      return this.#broken instanceof QuorateError
-        ? this.#broken
-        : new QuorateError("QUORATE_PARTICIPANT", messageOf(this.#broken), options);
-    }
     if (signal?.aborted === true) {
       return new QuorateError("QUORATE_CANCELLED", "cancelled before the commit was sent; rolled back", {
         ...options,
         cause: signal.reason,
       });
+    }
+    if (this.#broken !== undefined) {
+      return this.#broken instanceof QuorateError
+        ? this.#broken
+        : new QuorateError("QUORATE_PARTICIPANT", messageOf(this.#broken), options);
     }
     if (this.#remainingMs() <= 0) {
       return new QuorateError("QUORATE_TIMEOUT", `the transaction took longer than its ${timeoutMs} ms; rolled back`, options);

@@ -223,7 +223,7 @@ test("under any order of calls: one at a time per branch, no prepare begins afte
     fc.record({ do: fc.constant("end" as const), index: fc.integer({ min: 0, max: 20 }) }),
   );
   await fc.assert(
-    fc.asyncProperty(fc.array(step, { maxLength: 40 }), async (steps) => {
+    fc.asyncProperty(fc.array(step, { maxLength: 40, size: "max" }), async (steps) => {
       const { participant, executor, replies } = room({ prepareConcurrency: 2, settleConcurrency: 1 });
       const refs = [newRef(), newRef(), newRef()];
       const rolledBack = new Set<string>();

@@ -177,6 +177,48 @@ describe("a transaction with branches that the client brings", () => {
     expect(kinds()).not.toContain("commit");
   });
 
+  test("whose participant cannot begin is rolled back, even if the user goes on", async () => {
+    const theirs = new Error("pool is closed");
+    stock.begin = () => {
+      throw theirs;
+    };
+    const attempt = quorate.transaction(async (tx) => {
+      await tx.on(orders, (db) => db.set("order", "1"));
+      await tx.on(stock, () => undefined).catch(() => undefined);
+    });
+    expect(await failure(attempt)).toMatchObject({ code: "QUORATE_PARTICIPANT", cause: theirs });
+    expect(orders.calls).toEqual(["begin", "own rollback"]);
+    expect(kinds()).not.toContain("commit");
+  });
+
+  test("that throws while another of its calls still runs waits for it before it rolls back", async () => {
+    let finish: () => void = () => undefined;
+    const mine = new Error("one of two failed");
+    const attempt = quorate.transaction((tx) =>
+      Promise.all([
+        tx.on(orders, () => new Promise<void>((resolve) => (finish = resolve))),
+        tx.on(stock, () => {
+          throw mine;
+        }),
+      ]),
+    );
+    const failed = expect(attempt).rejects.toBe(mine);
+    await until("the other one runs", () => stock.calls.includes("begin") && orders.calls.includes("begin"));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect([...orders.calls, ...stock.calls]).toEqual(["begin", "begin"]);
+    finish();
+    await failed;
+    expect([...orders.calls, ...stock.calls]).toEqual(["begin", "own rollback", "begin", "own rollback"]);
+  });
+
+  test("that is cancelled while it is being opened says so, and is rolled back", async () => {
+    const stop = new AbortController();
+    leader.onRequest = except("open", () => stop.abort(new Error("left")));
+    const error = await failure(quorate.transaction((tx) => tx.on(orders, () => undefined), { signal: stop.signal }));
+    expect(error).toMatchObject({ code: "QUORATE_CANCELLED", outcome: "aborted" });
+    expect(orders.calls).toEqual(["begin", "own rollback"]);
+  });
+
   test("with a call of tx.on that nobody awaited is not committed half done", async () => {
     let finish: () => void = () => undefined;
     const running = failure(
