@@ -3,6 +3,8 @@
  */
 import { Client, credentials, status } from "@grpc/grpc-js";
 import type { Metadata } from "@grpc/grpc-js";
+import { fork } from "node:child_process";
+import { fileURLToPath } from "node:url";
 import { afterEach, describe, expect, test } from "vitest";
 import { QuorateError } from "../../src/base/index.js";
 import { asBytes, toBuffer } from "../../src/transport/bytes.js";
@@ -116,6 +118,20 @@ describe("link state", () => {
     await down;
     expect(performance.now() - at).toBeLessThan(100);
     await a.inputs.next(isLink(n2, true));
+  });
+
+  test("a process that dies of SIGKILL is told down within milliseconds, on its link and its sessions", async () => {
+    const child = fork(fileURLToPath(new URL("./silent-peer.mjs", import.meta.url)), { stdio: "inherit" });
+    const port = await new Promise<number>((resolve) => child.once("message", (message) => resolve(Number(message))));
+    const a = await startPeer(n1, await freePort(), { 2: port });
+    keep(a);
+    await a.inputs.find(isLink(n2, true));
+    a.net.dial(1, n2);
+    await a.inputs.find(({ kind }) => kind === "session-up");
+    const at = performance.now();
+    child.kill("SIGKILL");
+    await Promise.all([a.inputs.next(isLink(n2, false)), a.inputs.next(({ kind }) => kind === "session-down")]);
+    expect(performance.now() - at).toBeLessThan(200);
   });
 
   test("a node that accepts connections but never answers is told down, not waited for", async () => {

@@ -139,7 +139,6 @@ export const n1 = nodeId(1);
 export const n2 = nodeId(2);
 export const n3 = nodeId(3);
 
-// eslint-disable-next-line require-yield -- a reader that has nothing
 async function* noSnapshot(snapshotId: string): AsyncGenerator<SnapshotChunk> {
   throw new Error(`no snapshot ${snapshotId}`);
 }
