@@ -56,7 +56,7 @@ describe("the leader is killed for good", () => {
   ])("%s: the new leader finishes it, the client learns the truth, both participants commit by themselves", async (_, failpoint) => {
     const gid = await transferWhile(failpoint);
     // The promise has resolved, so the decision is replicated; both participants must follow within moments, with nobody's help.
-    await expect.poll(() => banks.map((bank) => bank.stats().held), { timeout: 3_000 }).toEqual([0, 0]);
+    await expect.poll(() => banks.map((bank) => bank.stats().held), { timeout: 10_000 }).toEqual([0, 0]);
     expect([await banks[0].get("alice"), await banks[1].get("bob")]).toEqual([-5, 5]);
     const outcome = await client.outcome(gid);
     expect(outcome.decision).toBe("commit");
@@ -75,7 +75,7 @@ describe("the leader is killed for good", () => {
     );
     await expect(aborted).rejects.toMatchObject({ code: "QUORATE_ABORTED", outcome: "aborted" });
     await cluster.processes.exited(leader);
-    await expect.poll(() => banks.map((bank) => bank.stats().held), { timeout: 3_000 }).toEqual([0, 0]);
+    await expect.poll(() => banks.map((bank) => bank.stats().held), { timeout: 10_000 }).toEqual([0, 0]);
     expect([await banks[0].get("alice"), await banks[1].get("bob")]).toEqual([undefined, undefined]);
   });
 });

@@ -12,8 +12,8 @@ import type { Participant } from "../../src/participant/index.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
 import { KvProcess } from "../support/kv-process.js";
 
-/** Everything must be settled this soon after the missing one is back. */
-const SETTLED_MS = 3_000;
+/** Bound of this test, wide enough for a busy machine; docs/testing.md has the measured times. */
+const SETTLED_MS = 10_000;
 
 let cluster: TestCluster;
 let client: Quorate;

@@ -72,7 +72,7 @@ describe("a node that was away", () => {
   });
 
   test("as a leader with a tail that nobody else has comes back by TRUNC, and the tail is gone", async () => {
-    await open();
+    await open(["--quorum-loss-ms", "20000"]);
     await puts(5, "before");
     const leader = await cluster.leader();
     const others = await cluster.followers();

@@ -4,6 +4,7 @@
 import type { Argv } from "yargs";
 import { kv } from "../../participant/kv/index.js";
 import type { Participant } from "../../participant/index.js";
+import { nullParticipant } from "../../participant/null/index.js";
 import { EXIT, flag, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import { connectionOptions, withCluster } from "../connection.js";
 import type { ExitCode } from "../exit-codes.js";
@@ -30,6 +31,12 @@ export const command: Command = {
       summary: "a PostgreSQL database; it needs max_prepared_transactions above 0",
       build: (yargs) => shared(yargs).option("dsn", { type: "string", demandOption: true, describe: "postgres://user@host:port/database" }),
       run: (args) => serve(args, () => openPostgres(name(args), text(args, "dsn") ?? "")),
+    },
+    {
+      usage: "null",
+      summary: "for benchmarks: votes yes and forgets; nothing is durable",
+      build: (yargs) => shared(yargs),
+      run: (args) => serve(args, () => Promise.resolve({ participant: nullParticipant(name(args)), close: () => Promise.resolve() })),
     },
   ],
 };
