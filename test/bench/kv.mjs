@@ -25,7 +25,7 @@ async function measure(outstanding) {
     const start = performance.now();
     const end = start + seconds * 1000;
     const worker = async (payload) => {
-      for (let now = performance.now(); now < end; ) {
+      for (let now = performance.now(); now < end;) {
         const gid = newGid(Date.now(), random);
         const { vote, detail } = await bank.prepare({ gid, branch: "b", payload, epoch: 1 });
         if (vote !== "yes") throw new Error(`voted ${vote}: ${detail}`);

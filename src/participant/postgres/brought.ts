@@ -1,8 +1,9 @@
 /**
  * Branches whose work a client runs itself: a transaction on a connection of the user's pool, from begin to prepare or rollback.
  *
- * The handle runs whatever the user wants. What it must not do is end the transaction: the transaction carries the branch's name in
- * a setting that ends with it, and prepare looks whether it is still there.
+ * The handle runs whatever the user wants. What it must not do is end the transaction. The answers of the statements tell most of the
+ * time that it did not, and that it wrote: then the witness and PREPARE TRANSACTION go out at once. Otherwise prepare asks the server
+ * first, at the price of one more round trip: the transaction carries the branch's name in a setting that ends with it.
  */
 import { gidTimeMs, QuorateError } from "../../base/index.js";
 import type { BranchRef, BroughtBranch, VoteResult } from "../contract.js";
@@ -18,12 +19,22 @@ export interface PostgresHandle {
 
 type State = "open" | "preparing" | "prepared" | "ended";
 
-export async function beginBrought(context: Context, ref: BranchRef, xid: string): Promise<BroughtBranch<PostgresHandle>> {
+/** First words of command tags that leave the transaction as it is. Of any other, also of ROLLBACK TO a savepoint, the server is asked. */
+const HARMLESS = new Set(["SELECT", "INSERT", "UPDATE", "DELETE", "MERGE", "SAVEPOINT", "RELEASE", "SET"]);
+/** Of these, the ones that have written when they affected rows. */
+const WRITING = new Set(["INSERT", "UPDATE", "DELETE", "MERGE"]);
+
+export async function beginBrought(
+  context: Context,
+  ref: BranchRef,
+  xid: string,
+  floorMs: () => number,
+): Promise<BroughtBranch<PostgresHandle>> {
   let session: Session | undefined;
   try {
     session = await Session.open(context.pool);
     await session.run(beginSql(context, xid));
-    return new PostgresBranch(context, session, ref, xid);
+    return new PostgresBranch(context, session, ref, xid, floorMs);
   } catch (error) {
     await session?.rollback();
     throw couldNotTell(context, ref.gid, "the branch could not be started", error);
@@ -36,17 +47,25 @@ class PostgresBranch implements BroughtBranch<PostgresHandle> {
   readonly #session: Session;
   readonly #ref: BranchRef;
   readonly #xid: string;
+  readonly #floorMs: () => number;
   #state: State = "open";
   #vote: Promise<VoteResult> | undefined;
   #ending: Promise<void> | undefined;
   /** The first statement that failed: later ones only say that the transaction is aborted. */
   #firstFailure: string | undefined;
+  /** Sent and not answered yet. */
+  readonly #underway = new Set<Promise<unknown>>();
+  /** Some statement is known to have written, so the transaction has an id. */
+  #wrote = false;
+  /** Every statement is known to have left the transaction open. */
+  #certain = true;
 
-  constructor(context: Context, session: Session, ref: BranchRef, xid: string) {
+  constructor(context: Context, session: Session, ref: BranchRef, xid: string, floorMs: () => number) {
     this.#context = context;
     this.#session = session;
     this.#ref = ref;
     this.#xid = xid;
+    this.#floorMs = floorMs;
     this.handle = { query: (text, values) => this.#query(text, values) };
   }
 
@@ -66,54 +85,72 @@ class PostgresBranch implements BroughtBranch<PostgresHandle> {
         `the database handle of branch "${this.#ref.branch}" was used after its transaction ended; await every query inside the function`,
         { gid: this.#ref.gid },
       );
+    const query = this.#session.query(text, values === undefined ? undefined : [...values]);
+    this.#underway.add(query);
     try {
-      return (await this.#session.query(text, values === undefined ? undefined : [...values])) as PgQueryResult<Row>;
+      const result = await query;
+      this.#watch(result);
+      return result as PgQueryResult<Row>;
     } catch (error) {
       this.#firstFailure ??= sqlMessage(error);
+      this.#certain = false;
       throw error;
+    } finally {
+      this.#underway.delete(query);
     }
   }
 
-  async #prepare(): Promise<VoteResult> {
-    const { participant, tables, lockTimeoutMs } = this.#context;
-    this.#state = "preparing";
-    let refusal: VoteResult | "read-only" | undefined;
-    try {
-      refusal = await this.#inspect();
-    } catch (error) {
-      refusal = no(
-        sqlStateOf(error) === SQLSTATE.inFailedTransaction ? `a statement failed: ${this.#firstFailure ?? ""}` : sqlMessage(error),
-      );
+  /** A text of several statements has several results. */
+  #watch(result: PgQueryResult | readonly PgQueryResult[]): void {
+    if (Array.isArray(result)) {
+      for (const each of result as readonly PgQueryResult[]) this.#watch(each);
+      return;
     }
-    if (refusal === "read-only") return this.#endReadOnly();
-    if (refusal !== undefined) {
+    const { command, rowCount } = result as PgQueryResult;
+    if (!HARMLESS.has(command)) this.#certain = false;
+    else if (WRITING.has(command) && (rowCount ?? 0) > 0) this.#wrote = true;
+  }
+
+  async #prepare(): Promise<VoteResult> {
+    const { participant, tables } = this.#context;
+    this.#state = "preparing";
+    const end = await this.#look();
+    if (end === "read-only") return this.#endReadOnly();
+    if (end !== undefined) {
       this.#state = "ended";
       await this.#session.rollback();
-      return refusal;
+      return end;
     }
-    const vote = await prepareTransaction(
-      this.#context,
-      this.#session,
-      this.#ref,
-      this.#xid,
-      `set local lock_timeout = ${lockTimeoutMs}; ${insertRowSql(tables, participant, this.#ref, "committed")}; prepare transaction '${this.#xid}'`,
-    );
+    // The insert waits at most for a mark that is being written, and then fails.
+    const sql = `${insertRowSql(tables, participant, this.#ref, "committed")}; prepare transaction '${this.#xid}'`;
+    const vote = await prepareTransaction(this.#context, this.#session, this.#ref, this.#xid, sql);
     this.#state = vote.vote === "yes" ? "prepared" : "ended";
     return vote;
   }
 
-  /** Whether this is still the branch's transaction, and whether it wrote. Only a transaction that wrote has an id. */
-  async #inspect(): Promise<VoteResult | "read-only" | undefined> {
-    const { tables, participant } = this.#context;
-    const { rows } = await this.#session.query(
-      `select pg_current_xact_id_if_assigned() is null as "readOnly", current_setting('quorate.branch', true) as branch, ` +
-        `(select floor_ms::text from ${tables.participants} where participant = '${participant}') as "floorMs"`,
-    );
-    const { readOnly, branch, floorMs } = rows[0] as { readOnly: boolean; branch: string | null; floorMs: string | null };
-    if (branch !== this.#xid)
+  /** How the branch must end other than by PREPARE TRANSACTION; undefined: it is to be prepared. */
+  async #look(): Promise<VoteResult | "read-only" | undefined> {
+    // A client's own begin is never a late duplicate: the floor as this process knows it will do.
+    if (gidTimeMs(this.#ref.gid) < this.#floorMs()) return no("expired: the gid is below the floor of this participant");
+    await this.#settled();
+    if (this.#certain && this.#wrote) return undefined;
+    try {
+      // Only a transaction that wrote, or locked rows, has an id.
+      const { rows } = await this.#session.query(
+        "select pg_current_xact_id_if_assigned() is null as \"readOnly\", current_setting('quorate.branch', true) as branch",
+      );
+      const { readOnly, branch } = rows[0] as { readOnly: boolean; branch: string | null };
+      if (branch === this.#xid) return readOnly ? "read-only" : undefined;
       return no("the transaction was ended inside the branch, by COMMIT or ROLLBACK on its handle; what was committed there is not undone");
-    if (gidTimeMs(this.#ref.gid) < Number(floorMs ?? 0)) return no("expired: the gid is below the floor of this participant");
-    return readOnly ? "read-only" : undefined;
+    } catch (error) {
+      const failed = sqlStateOf(error) === SQLSTATE.inFailedTransaction && this.#firstFailure !== undefined;
+      return no(failed ? `a statement failed: ${this.#firstFailure}` : sqlMessage(error));
+    }
+  }
+
+  /** Queries that were not awaited belong to the branch too. */
+  async #settled(): Promise<void> {
+    while (this.#underway.size > 0) await Promise.allSettled(this.#underway);
   }
 
   /** Nothing was written: there is nothing to prepare, and a plain commit tells whether what was read holds. */

@@ -32,6 +32,11 @@ export class Forgetter {
     this.#floorMs = floorMs;
   }
 
+  /** The highest floor this process knows to be stored. */
+  get floorMs(): number {
+    return this.#floorMs;
+  }
+
   /** Raises the floor, and drops what may be dropped by now. Calls run one after the other. */
   forgetBelow(floorMs: number): Promise<void> {
     const next = this.#running.then(() => Session.use(this.#context.pool, (session) => this.#forget(session, floorMs)));

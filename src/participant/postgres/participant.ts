@@ -117,8 +117,8 @@ class PostgresAdapter implements PostgresParticipant {
   async begin(ref: BranchRef): Promise<BroughtBranch<PostgresHandle>> {
     const problem = refProblem(ref);
     if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
-    const { context } = this.#use();
-    return beginBrought(context, { gid: ref.gid, branch: ref.branch }, formatXid(context.prefix, ref));
+    const { context, forgetter } = this.#use();
+    return beginBrought(context, { gid: ref.gid, branch: ref.branch }, formatXid(context.prefix, ref), () => forgetter.floorMs);
   }
 
   async prepare(request: PrepareRequest): Promise<VoteResult> {
