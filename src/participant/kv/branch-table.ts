@@ -14,10 +14,10 @@
  */
 import { gidTimeMs, must, QuorateError, unreachable } from "../../base/index.js";
 import type { BranchRef, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
-import { Deferred } from "./deferred.js";
-import { evaluate, locksOf, type LockWant } from "./evaluate.js";
-import { LockTable, type LockOwner, type LockTimeouts } from "./locks.js";
-import { decodeKvPayload, type KvOperation, type KvValue } from "./operation.js";
+import { Branch, type Phase } from "./branch.js";
+import { evaluate, locksOf } from "./evaluate.js";
+import { LockTable, type LockTimeouts } from "./locks.js";
+import { decodeKvPayload, type KvValue } from "./operation.js";
 import {
   BRANCH_PREFIX,
   branchKey,
@@ -35,46 +35,9 @@ import {
 } from "./record.js";
 import type { KvStore, Waiter, Write } from "./store.js";
 
-type Phase = "waiting" | "voting" | "prepared" | "committing" | "rolling-back";
-
 const YES: VoteResult = { vote: "yes", detail: "" };
 const DONE: SettleResult = { kind: "done" };
 const FORGET_SLICE = 1000;
-
-/** One branch from its first call until its outcome is durable. */
-class Branch implements LockOwner {
-  readonly ref: BranchRef;
-  readonly storeKey: string;
-  readonly age: string;
-  phase: Phase;
-  operations: readonly KvOperation[] = [];
-  wants: readonly LockWant[] = [];
-  payload: Uint8Array = new Uint8Array();
-  epoch = 0;
-  /** What commit will write to the data. */
-  writes: readonly Write[] = [];
-  reads: readonly (KvValue | null)[] = [];
-  /** Of the prepared row, once it is submitted. */
-  rowFingerprint: number | undefined;
-  /** performance.now() of the durable yes; of a branch found at open: long ago. */
-  preparedAtMs = Number.NEGATIVE_INFINITY;
-  readonly vote = new Deferred<VoteResult>();
-  readonly settled = new Deferred<SettleResult>();
-  granted: () => void = () => undefined;
-  refused: (detail: string) => void = () => undefined;
-
-  constructor(ref: BranchRef, phase: Phase) {
-    this.ref = { gid: ref.gid, branch: ref.branch };
-    this.storeKey = branchKey(ref);
-    // The UUID begins with the time; the whole gid breaks ties between groups.
-    this.age = ref.gid.slice(ref.gid.indexOf("-") + 1) + ref.gid;
-    this.phase = phase;
-  }
-
-  get label(): string {
-    return this.ref.gid;
-  }
-}
 
 export interface BranchCounts {
   readonly waiting: number;
