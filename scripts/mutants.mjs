@@ -11,7 +11,7 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { parseArgs } from "node:util";
-import { MUTANTS } from "../test/mutants/catalogue.mjs";
+import { CONTROLS, MUTANTS } from "../test/mutants/catalogue.mjs";
 import { build, mutate, readSources } from "../test/mutants/plant.mjs";
 
 const { values } = parseArgs({
@@ -60,14 +60,16 @@ function hunt(folder, count) {
 
 async function main() {
   const sources = readSources();
-  const clean = build(sources);
-  const baseline = await hunt(clean.folder, CLEAN_SEEDS);
-  clean.remove();
-  if (baseline.found !== undefined) {
-    console.log(`without any bug, seed ${baseline.found.seed} already fails: ${baseline.found.invariant}: ${baseline.found.message}`);
-    return 1;
+  for (const control of [{ id: "none", rule: "The sources as they are.", edits: [] }, ...CONTROLS]) {
+    const planted = build(mutate(sources, control));
+    const { seeds: held, found } = await hunt(planted.folder, CLEAN_SEEDS);
+    planted.remove();
+    if (found !== undefined) {
+      console.log(`${control.rule} Seed ${found.seed} must hold but fails: ${found.invariant}: ${found.message}`);
+      return 1;
+    }
+    console.log(`  -  holds for ${held} seeds: ${control.rule}`);
   }
-  console.log(`without any bug, ${baseline.seeds} seeds hold`);
   const wanted = values.only?.split(",");
   const rows = [];
   for (const mutant of MUTANTS) {

@@ -44,7 +44,7 @@ export interface Plan {
   /** A node's process is gone, for whatever reason. */
   onDied: (node: SimNode) => void;
   /** A node gave its disk something to write. */
-  onSubmitted: (node: SimNode) => void;
+  onSubmitted: (node: SimNode, promise: boolean) => void;
 }
 
 export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {

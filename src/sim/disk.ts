@@ -40,11 +40,12 @@ interface PendingInstall {
 /** Told about every durable change, for the oracles of the run. */
 export interface DiskWatcher {
   truncated(entries: readonly Entry[]): void;
+  madeCurrent(disk: Disk, epoch: number): void;
 }
 
 export class Disk {
   readonly #world: World;
-  readonly #name: string;
+  readonly name: string;
   readonly #prng: Prng;
   readonly #watcher: DiskWatcher;
   options: DiskOptions;
@@ -61,12 +62,14 @@ export class Disk {
   #syncing: PersistRequest[] = [];
   #pendingCheckpoint: PendingCheckpoint | undefined;
   #pendingInstall: PendingInstall | undefined;
+  /** Where the log will end when everything submitted is written. */
+  #submittedLast: Zxid = ZXID_ZERO;
   readonly #pins = new Map<string, Checkpoint>();
   #nextPin = 1;
 
   constructor(world: World, name: string, configuration: Configuration, options: DiskOptions, watcher: DiskWatcher) {
     this.#world = world;
-    this.#name = name;
+    this.name = name;
     this.#prng = world.fork(`disk/${name}`);
     this.#watcher = watcher;
     this.options = options;
@@ -77,8 +80,12 @@ export class Disk {
     return this.#epochs.damage;
   }
 
-  get entryCount(): number {
-    return this.#entries.length;
+  get epochs(): EpochRecord {
+    return this.#epochs;
+  }
+
+  get submittedLast(): Zxid {
+    return this.#submittedLast;
   }
 
   get last(): Zxid {
@@ -101,7 +108,13 @@ export class Disk {
   // ---- the log port
 
   submit(requests: readonly PersistRequest[], done: (seq: number) => void): void {
-    for (const request of requests) this.#queued.push(request);
+    for (const request of requests) {
+      this.#queued.push(request);
+      const { op } = request;
+      if (op.kind === "append") this.#submittedLast = op.entries.at(-1)?.zxid ?? this.#submittedLast;
+      else if (op.kind === "truncate") this.#submittedLast = op.after;
+      else if (op.kind === "reset") this.#submittedLast = op.base;
+    }
     if (this.#syncing.length === 0) this.#startSync(done);
   }
 
@@ -134,7 +147,7 @@ export class Disk {
       case "append":
         assert(
           equalZxid(op.previous, this.last),
-          () => `${this.#name}: append after ${formatZxid(op.previous)}, but the log ends with ${formatZxid(this.last)}`,
+          () => `${this.name}: append after ${formatZxid(op.previous)}, but the log ends with ${formatZxid(this.last)}`,
         );
         for (const entry of op.entries) this.#append(entry);
         return;
@@ -142,7 +155,7 @@ export class Disk {
         const keep = equalZxid(op.after, this.#base) ? 0 : this.#indexOf(op.after) + 1;
         assert(
           keep > 0 || equalZxid(op.after, this.#base),
-          () => `${this.#name}: truncate to ${formatZxid(op.after)}, which is not in the log`,
+          () => `${this.name}: truncate to ${formatZxid(op.after)}, which is not in the log`,
         );
         this.#watcher.truncated(this.#entries.slice(keep));
         this.#entries.length = keep;
@@ -151,7 +164,7 @@ export class Disk {
       case "reset":
         assert(
           compareZxid(op.base, this.#checkpoint.at) <= 0,
-          () => `${this.#name}: log reset to ${formatZxid(op.base)}, above the checkpoint at ${formatZxid(this.#checkpoint.at)}`,
+          () => `${this.name}: log reset to ${formatZxid(op.base)}, above the checkpoint at ${formatZxid(this.#checkpoint.at)}`,
         );
         this.#base = op.base;
         this.#entries = [];
@@ -159,14 +172,15 @@ export class Disk {
       case "epochs":
         assert(
           op.record.acceptedEpoch >= this.#epochs.acceptedEpoch && op.record.currentEpoch >= this.#epochs.currentEpoch,
-          () => `${this.#name}: a promise went back from ${JSON.stringify(this.#epochs)} to ${JSON.stringify(op.record)}`,
+          () => `${this.name}: a promise went back from ${JSON.stringify(this.#epochs)} to ${JSON.stringify(op.record)}`,
         );
+        if (op.record.currentEpoch > this.#epochs.currentEpoch) this.#watcher.madeCurrent(this, op.record.currentEpoch);
         this.#epochs = op.record;
         return;
       case "compact": {
         assert(
           compareZxid(op.upTo, this.#checkpoint.at) <= 0,
-          () => `${this.#name}: compact up to ${formatZxid(op.upTo)}, above the checkpoint at ${formatZxid(this.#checkpoint.at)}`,
+          () => `${this.name}: compact up to ${formatZxid(op.upTo)}, above the checkpoint at ${formatZxid(this.#checkpoint.at)}`,
         );
         const index = this.#indexOf(op.upTo);
         if (index < 0) return;
@@ -181,14 +195,14 @@ export class Disk {
     const { last } = this;
     const follows =
       entry.zxid.epoch === last.epoch ? entry.zxid.counter === last.counter + 1 : entry.zxid.epoch > last.epoch && entry.zxid.counter === 1;
-    assert(follows, () => `${this.#name}: ${formatZxid(entry.zxid)} does not follow ${formatZxid(last)}`);
+    assert(follows, () => `${this.name}: ${formatZxid(entry.zxid)} does not follow ${formatZxid(last)}`);
     this.#entries.push(entry);
   }
 
   // ---- the state port
 
   checkpoint(at: Zxid, writes: Iterable<StateWrite>, done: () => void): void {
-    assert(this.#pendingCheckpoint === undefined, `${this.#name}: two checkpoints at once`);
+    assert(this.#pendingCheckpoint === undefined, `${this.name}: two checkpoints at once`);
     this.#pendingCheckpoint = { at, writes };
     const life = this.#life;
     this.#world.after(this.#prng.exponential(this.options.checkpointMsMean) * this.slowness, () => {
@@ -210,7 +224,7 @@ export class Disk {
   }
 
   pin(): { readonly snapshotId: string; readonly at: Zxid } {
-    const snapshotId = `${this.#name}-${this.#life}-${this.#nextPin++}`;
+    const snapshotId = `${this.name}-${this.#life}-${this.#nextPin++}`;
     this.#pins.set(snapshotId, this.#checkpoint);
     return { snapshotId, at: this.#checkpoint.at };
   }
@@ -290,6 +304,7 @@ export class Disk {
       this.#base = at;
       this.#entries = [];
     }
+    this.#submittedLast = this.last;
     return {
       log: { epochs: this.#epochs, applied: at, base: this.#base, entries: [...this.#entries] },
       state: this.stateEntries(),

@@ -28,7 +28,10 @@ export class Nemesis {
     const { faults, safetyMs } = this.#cluster.swarm;
     this.#plan.failpointChance = faults.failpointChance;
     this.#plan.onDied = (node) => this.#restartLater(node);
-    this.#plan.onSubmitted = (node) => this.#writing(node);
+    this.#plan.onSubmitted = (node, promise) => {
+      if (promise && this.#active && this.#prng.chance(faults.promiseCrashChance)) this.#doomed.add(node);
+      this.#writing(node);
+    };
     this.#every(faults.crashNode, () => this.#crash(this.#prng.pick(this.#cluster.nodes)));
     this.#every(faults.crashLeader, () => this.#withLeader((leader) => this.#crash(leader)));
     this.#every(faults.pauseNode, () => this.#pause(this.#prng.pick(this.#cluster.nodes)));
@@ -42,6 +45,7 @@ export class Nemesis {
     this.#every(faults.crashInstance, () => this.#crashInstance());
     this.#every(faults.crashResource, () => this.#crashResource());
     this.#every(faults.killClient, () => this.#cluster.killClient(this.#prng.pick(this.#cluster.clients)));
+    this.#every(faults.powerCut, () => this.#powerCut());
     this.#every(faults.rot, () => this.#damage("rot"));
     this.#every(faults.wipe, () => this.#damage("wipe"));
     for (const part of FORCED_AT) this.#cluster.world.at(safetyMs * part, () => this.#force());
@@ -95,6 +99,11 @@ export class Nemesis {
     this.#cluster.world.cover("node-crashed");
     if (this.#prng.chance(0.5)) this.#doomed.add(node);
     else node.crash();
+  }
+
+  #powerCut(): void {
+    this.#cluster.world.cover("power-cut");
+    for (const node of this.#cluster.nodes) node.crash();
   }
 
   #writing(node: SimNode): void {

@@ -4,14 +4,14 @@
  * It knows what no process knows: every disk, every committed entry in its order, when each record was first proposed, which client
  * was connected where, who really voted no. The checks that need only a history are in src/check.
  */
-import { assert, formatZxid, gidTimeMs, must, unreachable, type Gid, type Zxid } from "../base/index.js";
+import { assert, compareZxid, formatZxid, gidTimeMs, must, unreachable, type Gid, type Zxid } from "../base/index.js";
 import { CommittedLog, type CommittedEntry, type DecidedFact, type Violation } from "../check/index.js";
 import type { FailpointName } from "../replica/index.js";
 import { TXN_LIMITS, type Command, type StampedCommand } from "../txn/index.js";
 import { codecs } from "../wire/index.js";
-import type { Entry, PersistRequest } from "../zab/index.js";
+import type { ControlMessage, Entry, PersistRequest, SessionMessage } from "../zab/index.js";
 import type { ClientWatcher } from "./client.js";
-import type { DiskWatcher } from "./disk.js";
+import type { Disk, DiskWatcher } from "./disk.js";
 import type { Resource, ResourceWatcher } from "./resource.js";
 import type { NodeWatcher, SimNode } from "./sim-node.js";
 import type { World } from "./world.js";
@@ -33,13 +33,16 @@ interface Serving {
 /** What the nemesis wants to hear of at once. */
 export interface OracleHooks {
   onDied(node: SimNode): void;
-  onSubmitted(node: SimNode): void;
+  /** `promise`: epochs are among it. */
+  onSubmitted(node: SimNode, promise: boolean): void;
 }
 
 /** A node that lost durable state not long ago may have acknowledged an entry that it no longer holds. */
 const DAMAGE_GRACE_MS = 10_000;
 /** A process measures its timeouts on a clock of its own and in turns; what an outside clock sees may be this much shorter. */
 const TIMER_SLACK_MS = 2;
+/** Stamps are whole milliseconds. */
+const STAMP_SLACK_MS = 2;
 
 export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, DiskWatcher {
   readonly log = new CommittedLog();
@@ -54,10 +57,14 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly #failpoint: (node: SimNode, name: FailpointName) => boolean;
   readonly #hooks: OracleHooks;
   readonly #votedNo = new Set<Gid>();
+  readonly #effects = new Set<string>();
   readonly #started = new Map<Gid, Started>();
   readonly #proposedAt = new Map<string, number>();
   readonly #connected = new Map<string, Map<string, { count: number; since: number }>>();
   readonly #damagedAt = new Map<SimNode, number>();
+  /** The end of each epoch's initial history: the log of its leader when that fixed it. */
+  readonly #initialHistory = new Map<number, Zxid>();
+  #lastStamp: { readonly epoch: number; readonly stampMs: number; readonly at: number } | undefined;
 
   constructor(
     world: World,
@@ -112,8 +119,14 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   }
 
   submitted(node: SimNode, requests: readonly PersistRequest[]): void {
-    this.#hooks.onSubmitted(node);
+    this.#hooks.onSubmitted(
+      node,
+      requests.some(({ op }) => op.kind === "epochs"),
+    );
     for (const { op } of requests) {
+      // The leader of an epoch is the first to make it current: nobody can be offered it before.
+      if (op.kind === "epochs" && !this.#initialHistory.has(op.record.currentEpoch))
+        this.#initialHistory.set(op.record.currentEpoch, node.disk.submittedLast);
       if (op.kind !== "append") continue;
       for (const { zxid } of op.entries) {
         const name = formatZxid(zxid);
@@ -152,6 +165,68 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     for (const { zxid } of entries) if (this.log.has(zxid)) this.#fail("agreement", `the committed entry ${formatZxid(zxid)} is truncated`);
   }
 
+  /** currentEpoch = e says: the initial history of e is durable here. */
+  madeCurrent(disk: Disk, epoch: number): void {
+    const initial = this.#initialHistory.get(epoch);
+    if (initial === undefined || disk.holds(initial)) return;
+    this.#fail(
+      "history-before-epoch",
+      `${disk.name} makes epoch ${epoch} current without its initial history up to ${formatZxid(initial)}`,
+    );
+  }
+
+  /** What must be durable at the sender before a message leaves it. */
+  sent(node: SimNode, message: ControlMessage | SessionMessage): void {
+    const { disk, name } = node;
+    const say = (what: string): void => this.#fail("durable-before-sent", `${name} sends ${message.kind} before ${what} is durable`);
+    switch (message.kind) {
+      case "NEWEPOCH":
+        if (disk.epochs.acceptedEpoch < message.epoch) say(`its promise of epoch ${message.epoch}`);
+        return;
+      case "ACKEPOCH":
+        if (disk.epochs.acceptedEpoch < message.epoch) say(`its promise of epoch ${message.epoch}`);
+        if (!disk.holds(message.last)) say(formatZxid(message.last));
+        return;
+      case "ACKNEWLEADER":
+        if (disk.epochs.currentEpoch < message.epoch) say(`currentEpoch ${message.epoch}`);
+        if (!disk.holds(message.last)) say(formatZxid(message.last));
+        return;
+      case "ACK":
+      case "PONG":
+        if (!disk.holds(message.durable)) say(formatZxid(message.durable));
+        return;
+      default:
+        return;
+    }
+  }
+
+  /** How far the cluster has come when a linearizable read arrives. */
+  readAsked(): Zxid {
+    return this.log.last;
+  }
+
+  readAnswered(node: SimNode, mark: Zxid): void {
+    const { applied } = must(node.replica, "the replica of a node that answers");
+    if (compareZxid(applied, mark) < 0)
+      this.#fail(
+        "stale-read",
+        `${node.name} answers a read at ${formatZxid(applied)}, but ${formatZxid(mark)} was committed before the read came`,
+      );
+  }
+
+  /** Inside an epoch the stamp moves with its leader's monotonic clock, whatever the wall clocks do. */
+  #checkStamp(zxid: Zxid, stampMs: number, at: number): void {
+    const before = this.#lastStamp;
+    this.#lastStamp = { epoch: zxid.epoch, stampMs, at };
+    if (before === undefined) return;
+    if (stampMs < before.stampMs) this.#fail("stamps", `the stamp goes back from ${before.stampMs} to ${stampMs} at ${formatZxid(zxid)}`);
+    if (before.epoch === zxid.epoch && stampMs - before.stampMs > at - before.at + STAMP_SLACK_MS)
+      this.#fail(
+        "stamps",
+        `${formatZxid(zxid)} is stamped ${stampMs - before.stampMs} ms after its predecessor, ${at - before.at} ms have passed`,
+      );
+  }
+
   /** The first application of an entry anywhere: it must be safe by now. */
   #committed(node: SimNode, entry: CommittedEntry): void {
     const name = formatZxid(entry.zxid);
@@ -174,11 +249,13 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   #learn(node: SimNode, zxid: Zxid, stamped: StampedCommand, proposedAt: number): void {
     const { command } = stamped;
+    this.#checkStamp(zxid, stamped.stampMs, proposedAt);
     this.#world.mark("log", command.kind, () => `${formatZxid(zxid)} ${showCommand(command)}`);
     if (command.kind === "OPEN" || command.kind === "BEGIN") {
       const { gid, timeoutMs, client } = command;
       if (!this.#started.has(gid)) this.#started.set(gid, { at: proposedAt, timeoutMs, client, epoch: zxid.epoch });
     } else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
+    else if (command.kind === "DONE") this.#done(command.branches);
     else if (command.kind === "DECIDE") this.#decide(node, zxid, stamped, command, proposedAt);
   }
 
@@ -212,6 +289,15 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     const started = this.#started.get(gid);
     if (started !== undefined && started.epoch < zxid.epoch) this.#world.cover(`carried-on ${decision}`);
     if (decision === "abort") this.#justify(gid, zxid, stamped.stampMs, command, started, proposedAt);
+  }
+
+  /** An acknowledgement in the log: the participant's commit is durable. */
+  #done(branches: Extract<Command, { kind: "DONE" }>["branches"]): void {
+    for (const { gid, branch } of branches) {
+      const yes = this.decided.get(gid)?.yes.find((one) => one.branch === branch);
+      if (yes !== undefined && !this.#effects.has(`${gid}/${branch}@${yes.participant}`))
+        this.#fail("done-before-durable", `branch ${branch} of ${gid} is recorded as done, but ${yes.participant} has not committed it`);
+    }
   }
 
   /** Every abort has a reason of its own; that a leader died is none. */
@@ -279,6 +365,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   // ---- resources
 
   committed(resource: Resource, gid: Gid, branch: string): void {
+    this.#effects.add(`${gid}/${branch}@${resource.name}`);
     const fact = this.decided.get(gid);
     assert(
       fact?.decision === "commit" && fact.yes.some((yes) => yes.branch === branch && yes.participant === resource.name),

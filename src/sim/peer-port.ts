@@ -30,13 +30,22 @@ export class PeerPort implements NetPort {
   readonly #self: PeerHost;
   readonly #others: ReadonlyMap<NodeId, PeerHost>;
   readonly #deliver: (input: ZabInput) => void;
+  readonly #sent: (message: ControlMessage | SessionMessage) => void;
   readonly #sessions = new Map<SessionId, Session>();
   readonly #controls = new Map<NodeId, ControlMessage[]>();
   readonly #dirty = new Set<SessionId>();
   /** Even: the core numbers its own sessions with odd numbers. */
   #nextAccepted = 2;
 
-  constructor(world: World, network: Network, self: PeerHost, others: ReadonlyMap<NodeId, PeerHost>, deliver: (input: ZabInput) => void) {
+  constructor(
+    world: World,
+    network: Network,
+    self: PeerHost,
+    others: ReadonlyMap<NodeId, PeerHost>,
+    deliver: (input: ZabInput) => void,
+    /** Sees every message as it leaves. */ sent: (message: ControlMessage | SessionMessage) => void,
+  ) {
+    this.#sent = sent;
     this.#world = world;
     this.#network = network;
     this.#self = self;
@@ -99,6 +108,7 @@ export class PeerPort implements NetPort {
   flush(): void {
     for (const [to, messages] of this.#controls) {
       if (messages.length === 0) continue;
+      for (const message of messages) this.#sent(message);
       const bytes = codecs.control.encode(messages);
       this.#controls.set(to, []);
       const other = must(this.#others.get(to), `peer n${to}`);
@@ -130,6 +140,7 @@ export class PeerPort implements NetPort {
     if (record.outbox.length === 0 || record.stream === undefined) return;
     if (this.#world.tracing)
       for (const message of record.outbox) this.#world.note(`n${this.#self.id}`, `=> n${record.peer}`, () => show(message));
+    for (const message of record.outbox) this.#sent(message);
     record.stream.send(record.side, codecs.session.encode(record.outbox));
     record.outbox = [];
   }

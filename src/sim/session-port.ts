@@ -13,6 +13,7 @@ import {
   type ServerFrame,
 } from "../wire/index.js";
 import type { Codec } from "../wire/index.js";
+import type { Zxid } from "../base/index.js";
 import type { Stream, StreamEnd } from "./stream.js";
 
 type Deliver = (input: (replica: Replica) => void) => void;
@@ -30,6 +31,12 @@ interface InstanceStream {
   answers: InquiryAnswer[];
 }
 
+/** Told about linearizable reads: how far the cluster had come when one arrived, and that it is answered. */
+export interface ReadWatcher {
+  asked(): Zxid;
+  answered(mark: Zxid): void;
+}
+
 /** Frames cross the codecs on some seeds, and travel as objects on the others. */
 export function pack<T>(codec: Codec<T>, frame: T, encoded: boolean): unknown {
   return encoded ? codec.encode(frame) : frame;
@@ -44,12 +51,16 @@ export class StreamPort implements SessionPort {
   readonly #encoded: boolean;
   readonly #clients = new Map<ClientSession, ClientStream>();
   readonly #instances = new Map<InstanceId, InstanceStream>();
+  readonly #reads: ReadWatcher;
+  /** Reads under way, by session and request, with the mark they arrived at. */
+  readonly #marks = new Map<string, Zxid>();
   #next = 1;
   #view: NodeView | undefined;
 
-  constructor(deliver: Deliver, encoded: boolean) {
+  constructor(deliver: Deliver, encoded: boolean, reads: ReadWatcher) {
     this.#deliver = deliver;
     this.#encoded = encoded;
+    this.#reads = reads;
   }
 
   // ---- streams come
@@ -69,7 +80,12 @@ export class StreamPort implements SessionPort {
             replica.clientUp(session, hello.client);
           });
         }
-        if (requests.length > 0) this.#deliver((replica) => replica.requests(session, requests));
+        if (requests.length === 0) return;
+        this.#deliver((replica) => {
+          for (const { request, body } of requests)
+            if (body.kind === "read" || body.kind === "outcome") this.#marks.set(`${session}/${request}`, this.#reads.asked());
+          replica.requests(session, requests);
+        });
       },
       onDown: () => {
         this.#clients.delete(session);
@@ -107,6 +123,11 @@ export class StreamPort implements SessionPort {
   // ---- what the replica says
 
   answer(session: ClientSession, request: number, answer: Answer): void {
+    const mark = this.#marks.get(`${session}/${request}`);
+    if (mark !== undefined) {
+      this.#marks.delete(`${session}/${request}`);
+      if (answer.kind === "read" || answer.kind === "transaction") this.#reads.answered(mark);
+    }
     this.#clients.get(session)?.answers.push({ request, answer });
   }
 

@@ -3,7 +3,7 @@
  */
 import { equalZxid, formatZxid, must, type NodeId, type Prng, type Zxid } from "../base/index.js";
 import { Replica, type FailpointName, type ReplicaOptions, type StatePort } from "../replica/index.js";
-import type { PersistRequest, SessionId } from "../zab/index.js";
+import type { ControlMessage, PersistRequest, SessionId, SessionMessage } from "../zab/index.js";
 import type { Disk } from "./disk.js";
 import type { Host, Network } from "./network.js";
 import { PeerPort, show, type PeerHost } from "./peer-port.js";
@@ -16,6 +16,10 @@ export interface NodeWatcher {
   applied(node: SimNode, from: Zxid, to: Zxid, installed: boolean): void;
   event(node: SimNode, name: string, fields: Readonly<Record<string, string | number | boolean>>): void;
   submitted(node: SimNode, requests: readonly PersistRequest[]): void;
+  sent(node: SimNode, message: ControlMessage | SessionMessage): void;
+  /** A linearizable read arrives. The mark comes back with its answer. */
+  readAsked(): Zxid;
+  readAnswered(node: SimNode, mark: Zxid): void;
   /** True: the process dies at this very point. */
   failpoint(node: SimNode, name: FailpointName): boolean;
   /** The process is gone, by plan or because it reached a failpoint. */
@@ -126,11 +130,21 @@ export class SimNode implements PeerHost {
       if (alive()) this.deliver(input);
     };
     const random = this.#world.fork(`replica/${this.id}/${life}`);
-    this.#peers = new PeerPort(this.#world, this.#network, this, this.#nodes, (input) => {
-      this.#world.mark(this.name, input.kind, () => showInput(input));
-      deliver((replica) => replica.input(input));
+    this.#peers = new PeerPort(
+      this.#world,
+      this.#network,
+      this,
+      this.#nodes,
+      (input) => {
+        this.#world.mark(this.name, input.kind, () => showInput(input));
+        deliver((replica) => replica.input(input));
+      },
+      (message) => this.#watcher.sent(this, message),
+    );
+    this.#streams = new StreamPort(deliver, this.#options.encodeStreams, {
+      asked: () => this.#watcher.readAsked(),
+      answered: (mark) => this.#watcher.readAnswered(this, mark),
     });
-    this.#streams = new StreamPort(deliver, this.#options.encodeStreams);
     const peers = this.#peers;
     this.#world.guard(() => {
       this.#replica = new Replica(
@@ -140,8 +154,8 @@ export class SimNode implements PeerHost {
           random32: random.uint32,
           log: {
             submit: (requests) => {
-              this.#watcher.submitted(this, requests);
               this.disk.submit(requests, (seq) => deliver((replica) => replica.persisted(seq)));
+              this.#watcher.submitted(this, requests);
             },
           },
           state: this.#statePort(deliver, alive),

@@ -26,10 +26,14 @@ export interface FaultOptions {
   readonly crashInstance: number;
   readonly crashResource: number;
   readonly killClient: number;
+  /** Every node at once. */
+  readonly powerCut: number;
   readonly rot: number;
   readonly wipe: number;
   /** Chance that a process dies at a failpoint it passes. */
   readonly failpointChance: number;
+  /** Chance that a process dies while it writes a promise. */
+  readonly promiseCrashChance: number;
   readonly downMsMean: number;
   readonly pauseMsMean: number;
   readonly partitionMsMean: number;
@@ -149,8 +153,10 @@ function faults(prng: Prng): FaultOptions {
     crashInstance: rate(0.5, 4_000, 30_000),
     crashResource: rate(0.4, 6_000, 30_000),
     killClient: rate(0.4, 4_000, 30_000),
+    powerCut: rate(0.2, 10_000, 40_000),
     rot: rate(0.25, 10_000, 40_000),
     wipe: rate(0.12, 20_000, 60_000),
+    promiseCrashChance: prng.chance(0.3) ? prng.float() * 0.1 : 0,
     failpointChance: prng.chance(0.5) ? prng.float() * 0.004 : 0,
     downMsMean: prng.int(100, 4000),
     pauseMsMean: prng.int(100, 3000),

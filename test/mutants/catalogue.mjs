@@ -183,8 +183,14 @@ export const MUTANTS = [
   },
   {
     id: "19",
-    rule: "The first decision wins.",
+    rule: "The first decision in the log wins, whatever else is proposed.",
     edits: [
+      // The driver holds back a second decision itself; without that restraint only the log's order decides.
+      {
+        file: "coordinator/decider.ts",
+        find: '    if (drive.deciding !== undefined) return;\n    drive.deciding = "abort";',
+        replace: '    drive.deciding = "abort";',
+      },
       {
         file: "txn/decision.ts",
         find: 'if (transaction?.decision !== undefined) return { kind: "decided", gid, decision: transaction.decision.decision, first: false };\n  if (command.decision',
@@ -281,11 +287,6 @@ export const MUTANTS = [
     ],
   },
   {
-    id: "39",
-    rule: "A leader serves only when its state holds every entry of earlier epochs.",
-    edits: [{ file: "replica/replica.ts", find: "if (compareZxid(this.#applied, this.#establishAt) < 0) return;", replace: "" }],
-  },
-  {
     id: "40",
     rule: "A follower ahead of the leader is not counted.",
     edits: [{ file: "zab/discovery.ts", find: "if (ahead) {", replace: "if (ahead && leading.initialEpoch < 0) {" }],
@@ -316,6 +317,21 @@ export const MUTANTS = [
         file: "txn/put.ts",
         find: "    if (repeated !== undefined) return repeated;\n",
         replace: '    if (repeated?.kind === "refused") return repeated;\n',
+      },
+    ],
+  },
+];
+
+/** Changes that must not matter: they take away a precaution that another rule makes unnecessary. A simulator that is red here is wrong. */
+export const CONTROLS = [
+  {
+    id: "19-control",
+    rule: "Without the driver's own restraint the order of the log decides alone.",
+    edits: [
+      {
+        file: "coordinator/decider.ts",
+        find: '    if (drive.deciding !== undefined) return;\n    drive.deciding = "abort";',
+        replace: '    drive.deciding = "abort";',
       },
     ],
   },
