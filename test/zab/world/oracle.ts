@@ -2,7 +2,7 @@
  * What must be true of the whole cluster, judged from outside.
  *
  * Committed entries form one chain: every node hands out its entries along it. Every initial history of an established epoch holds what was
- * handed out of earlier epochs, and the initial histories of earlier epochs. An epoch has one established leader.
+ * handed out of earlier epochs, and the initial histories of earlier epochs exactly. An epoch has one established leader.
  */
 import { assert, compareZxid, formatZxid, must, ZXID_ZERO, type NodeId, type Zxid } from "../../../src/base/index.js";
 import type { Entry } from "../../../src/zab/index.js";
@@ -12,6 +12,7 @@ interface Initial {
   readonly leader: string;
   readonly base: Zxid;
   readonly last: Zxid;
+  readonly history: readonly Zxid[];
   readonly members: ReadonlySet<string>;
 }
 
@@ -61,21 +62,24 @@ export class Oracle {
   establishedLeader(node: NodeId, life: number, epoch: number, log: LogImage): void {
     this.established++;
     const leader = `n${node}/${life}`;
-    const other = this.#initial.get(epoch);
-    assert(other === undefined, () => `epoch ${epoch} is led by ${other?.leader} and by ${leader}`);
+    const rival = this.#initial.get(epoch);
+    assert(rival === undefined, () => `epoch ${epoch} is led by ${rival?.leader} and by ${leader}`);
     // Proposals of the same turn are in the log already.
     const history = log.entries.map((entry) => entry.zxid).filter((z) => z.epoch < epoch);
     const members = new Set([log.base, ...history].map(formatZxid));
-    const initial: Initial = { leader, base: log.base, last: history[history.length - 1] ?? log.base, members };
+    const initial: Initial = { leader, base: log.base, last: history[history.length - 1] ?? log.base, history, members };
     for (let i = this.chain.length - 1; i >= 0; i--) {
       const z = must(this.chain[i], "chain entry");
       if (z.epoch >= epoch) continue;
       assert(contains(initial, z), () => `leader ${leader} of epoch ${epoch} lacks ${formatZxid(z)}, which was committed`);
       break;
     }
-    for (const [e, earlier] of this.#initial) {
-      const [low, high] = e < epoch ? [earlier, initial] : [initial, earlier];
+    for (const [e, other] of this.#initial) {
+      const [low, high] = e < epoch ? [other, initial] : [initial, other];
       assert(contains(high, low.last), () => `initial histories of ${low.leader} (${formatZxid(low.last)}) and ${high.leader} part`);
+      // Primary integrity: once an epoch is established, nothing of an earlier one is added to the order.
+      const revived = high.history.find((z) => z.epoch < Math.min(e, epoch) && compareZxid(z, low.last) > 0);
+      assert(revived === undefined, () => `${high.leader} revives ${formatZxid(revived ?? low.last)}, which ${low.leader} had given up`);
     }
     this.#initial.set(epoch, initial);
   }
