@@ -142,7 +142,7 @@ export class ClientStream extends Flushable {
     }
     this.#shared.counters.received(bytes.length, frame.requests.length);
     if (this.#client === undefined || frame.hello !== undefined) this.#hello(frame);
-    else if (frame.requests.length > 0) this.#requests(this.#client, frame.requests);
+    else if (frame.requests.length > 0) this.#requests(frame.requests);
   }
 
   #hello({ hello, requests }: ClientFrame): void {
@@ -162,7 +162,7 @@ export class ClientStream extends Flushable {
     }
   }
 
-  #requests(client: string, requests: readonly ClientRequest[]): void {
+  #requests(requests: readonly ClientRequest[]): void {
     const taken: ClientRequest[] = [];
     for (const one of requests) {
       const problem = requestProblem(one.body);
@@ -172,21 +172,23 @@ export class ClientStream extends Flushable {
         this.#push(one.request, errorAnswer("QUORATE_OVERLOADED", message, "safe"));
       } else {
         this.#unanswered++;
-        taken.push(withDefaults(one, client, this.#shared.transactionTimeoutMs));
+        taken.push(withDefaults(one, this.#shared.transactionTimeoutMs));
       }
     }
     if (taken.length > 0) this.#shared.handlers.onRequests(this.session, taken);
   }
 }
 
-function withDefaults(one: ClientRequest, client: string, timeoutMs: number): ClientRequest {
-  const body = defaulted(one.body, client, timeoutMs);
+function withDefaults(one: ClientRequest, timeoutMs: number): ClientRequest {
+  const body = defaulted(one.body, timeoutMs);
   return body === one.body ? one : { request: one.request, body };
 }
 
-/** An absent client is the stream's own, an absent timeout the cluster's default. */
-export function defaulted(body: Request, client: string, timeoutMs: number): Request {
-  if (body.kind !== "open" && body.kind !== "commit") return body;
-  if (body.timeoutMs !== 0 && (body.client.length > 0 || client.length === 0)) return body;
-  return { ...body, client: body.client.length > 0 ? body.client : client, timeoutMs: body.timeoutMs === 0 ? timeoutMs : body.timeoutMs };
+/**
+ * An absent timeout is the cluster's default. An absent client stays absent: such a transaction is nobody's stream's, also when a node
+ * passes on over a stream of its own what came to it as a unary call.
+ */
+export function defaulted(body: Request, timeoutMs: number): Request {
+  if ((body.kind !== "open" && body.kind !== "commit") || body.timeoutMs !== 0) return body;
+  return { ...body, timeoutMs };
 }

@@ -127,7 +127,7 @@ export class UnaryService {
     if (body.kind === "put" && body.request.client.length === 0) {
       return { ...body, request: { client: uuid7(this.#clusterTimeMs(), this.#random32), seq: 1, ackBelow: 0 } };
     }
-    return defaulted(body, "", this.#shared.transactionTimeoutMs);
+    return defaulted(body, this.#shared.transactionTimeoutMs);
   }
 
   /** The cluster's clock: as of the last view, and the time since on this node's monotonic one. */

@@ -114,11 +114,11 @@ describe("a client's stream", () => {
     third.stream.cancel();
   });
 
-  test("an absent client is the stream's own, an absent timeout the cluster's default", async () => {
+  test("an absent timeout is the cluster's default, and an absent client stays absent", async () => {
     const one = await start();
     const { stream } = await connected(one);
     stream.send(requests([1, { kind: "open", gid: undefined, client: "", timeoutMs: 0, branches: [] }]));
-    expect(await one.events.find(isRequest)).toMatchObject({ body: { kind: "open", client: CLIENT, timeoutMs: 10_000 } });
+    expect(await one.events.find(isRequest)).toMatchObject({ body: { kind: "open", client: "", timeoutMs: 10_000 } });
     stream.cancel();
   });
 });
