@@ -9,4 +9,6 @@ if (!existsSync(built)) {
 // The gRPC library prints to stderr on its own; what matters reaches the user as an error of ours.
 process.env.GRPC_VERBOSITY ??= "NONE";
 const { main } = await import(built.href);
-process.exitCode = await main(process.argv.slice(2));
+const code = await main(process.argv.slice(2));
+// What is still open belongs to nobody: the end of the command is the end of the process, once everything is printed.
+process.stdout.write("", () => process.exit(code));

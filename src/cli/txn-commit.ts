@@ -18,6 +18,7 @@ export async function commitRecorded(quorate: Quorate, gid: string, timeoutMs: n
     case "expired":
       throw new QuorateError("QUORATE_EXPIRED", `${view.gid} is below the cluster's floor: it was never started, or is forgotten`, {
         gid: view.gid,
+        outcome: "unknown",
       });
     case "open": {
       const branches = view.branches.map((branch) => specOf(view, branch));

@@ -2,6 +2,7 @@
  * `quorate txn ...`: transactions by hand, for trying things out and for repair. Nothing here is kept between two commands but the gid.
  */
 import type { Argv } from "yargs";
+import { nameProblem, QuorateError } from "../../base/index.js";
 import type { Quorate } from "../../client/index.js";
 import type { TransactionView } from "../../coordinator/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
@@ -98,6 +99,8 @@ async function begin(args: CommandArgs): Promise<ExitCode> {
 async function enlist(args: CommandArgs): Promise<ExitCode> {
   const participant = text(args, "participant") ?? "";
   const branch = text(args, "branch") ?? participant;
+  const problem = nameProblem("participant", participant) ?? nameProblem("branch", branch);
+  if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
   return withCluster(args, { requireLeader: true }, async (quorate, timeoutMs) => {
     const payload = payloadOf(args, await kindOf(quorate, participant));
     await quorate.enlist(gidOf(args), { id: branch, participant, mode: "asked", payload }, { timeoutMs });
