@@ -83,9 +83,8 @@ export class SimDisk {
     while (this.#pending.length > 0 && must(this.#pending[0], "request").seq <= seq) this.#settle(must(this.#pending.shift(), "request"));
   }
 
-  /** Power fails: a prefix of what was under way survives. */
-  crash(prng: Prng): void {
-    const survive = prng.int(0, this.#pending.length);
+  /** Power fails: a prefix of what was under way survives, `survive` operations of it or any number. */
+  crash(prng: Prng, survive = prng.int(0, this.#pending.length)): void {
     for (let i = 0; i < survive; i++) this.#settle(must(this.#pending[i], "request"));
     this.#pending.length = 0;
   }
