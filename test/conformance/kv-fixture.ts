@@ -5,14 +5,15 @@ import { join } from "node:path";
 import { kv, kvPayload, type KvParticipant } from "../../src/participant/kv/index.js";
 import type { ParticipantFixture } from "./participant.js";
 
-const LOCK_WAIT_MS = 300;
+/** Long enough for a commit on a busy machine. */
+const LOCK_WAIT_MS = 800;
 
 export async function kvFixture(): Promise<ParticipantFixture> {
   const root = mkdtempSync(join(tmpdir(), "quorate-kv-"));
   const clusterId = "conformance";
   let life = 0;
   const open = async (): Promise<KvParticipant> => {
-    const participant = kv({ name: "bank", dir: join(root, String(life)), lockWaitMs: LOCK_WAIT_MS, youngerLockWaitMs: 100 });
+    const participant = kv({ name: "bank", dir: join(root, String(life)), lockWaitMs: LOCK_WAIT_MS, youngerLockWaitMs: LOCK_WAIT_MS });
     await participant.start(clusterId);
     return participant;
   };

@@ -4,7 +4,8 @@ import { postgres, postgresPayload, type PostgresHandle, type PostgresParticipan
 import { startPostgres } from "../../src/testing/index.js";
 import type { ParticipantFixture } from "./participant.js";
 
-const LOCK_WAIT_MS = 300;
+/** Long enough for a commit on a busy machine. */
+const LOCK_WAIT_MS = 800;
 const ADD = "insert into account as a (name, n) values ($1, greatest($2, 0)) on conflict (name) do update set n = a.n + $2";
 
 export async function postgresFixture(): Promise<ParticipantFixture<PostgresHandle>> {

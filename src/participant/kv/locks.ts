@@ -106,15 +106,14 @@ export class LockTable {
     // Named now: when the timer fires the one in front may be another.
     const [first] = lock.holders.size > 0 ? lock.holders : lock.queue;
     const inFront = (older ?? (first as Claim)).owner.label;
+    const whose =
+      older?.owner.age === claim.owner.age ? "held by another branch of the same transaction," : "held by the older transaction";
     lock.queue.push(claim);
     this.#waiting++;
     claim.timer = setTimeout(() => {
-      const why =
-        older === undefined
-          ? `held by ${inFront}, no lock within ${limitMs} ms`
-          : `held by the older transaction ${inFront}, gave way after ${limitMs} ms`;
+      const why = older === undefined ? `held by ${inFront}, no lock within` : `${whose} ${inFront}, gave way after`;
       this.release(claim.owner);
-      claim.owner.refused(`lock conflict on key ${JSON.stringify(want.key)}: ${why}`);
+      claim.owner.refused(`lock conflict on key ${JSON.stringify(want.key)}: ${why} ${limitMs} ms`);
     }, limitMs);
   }
 
@@ -159,12 +158,15 @@ function hold(lock: Lock, claim: Claim, want: LockWant): void {
   claim.held++;
 }
 
-/** Somebody of an older transaction that this claim would wait for: a holder, or one queued before it. */
+/**
+ * Somebody of an older transaction that this claim would wait for: a holder, or one queued before it. A branch of the same transaction
+ * counts as older: it lets go only after the decision, and the decision waits for this claim.
+ */
 function olderOf(claim: Claim, lock: Lock, want: LockWant): Claim | undefined {
-  for (const holder of lock.holders) if ((lock.exclusive || want.exclusive) && holder.owner.age < claim.owner.age) return holder;
+  for (const holder of lock.holders) if ((lock.exclusive || want.exclusive) && holder.owner.age <= claim.owner.age) return holder;
   for (const queued of lock.queue) {
     const theirs = queued.wants[queued.held] as LockWant;
-    if ((theirs.exclusive || want.exclusive) && queued.owner.age < claim.owner.age) return queued;
+    if ((theirs.exclusive || want.exclusive) && queued.owner.age <= claim.owner.age) return queued;
   }
   return undefined;
 }

@@ -78,8 +78,10 @@ export class KvStore {
     return this.#head;
   }
 
-  /** The record of a key, as far as it is durable in LevelDB. Throws when it is damaged, and the store fails. */
+  /** The record of a key, as far as it is durable in LevelDB. Throws when the store has failed, or when the record is damaged: then it fails. */
   read(key: string): Buffer | undefined {
+    // After a failure nothing is answered from what may be in memory only.
+    if (this.#failure !== undefined) throw this.#failure;
     let record: Buffer | undefined;
     try {
       record = this.#level.getSync(key);

@@ -76,6 +76,15 @@ describe("locks", () => {
     expect(locks.waiting).toBe(0);
   });
 
+  test("a branch does not wait long for another branch of its own transaction, which waits for it", () => {
+    const locks = table();
+    const [first, second] = [new Owner("1"), new Owner("1")];
+    locks.acquire(first, [exclusive("k")]);
+    locks.acquire(second, [shared("k")]);
+    vi.advanceTimersByTime(50);
+    expect(second.answer).toBe('lock conflict on key "k": held by another branch of the same transaction, t1, gave way after 50 ms');
+  });
+
   test("whoever gives way lets those behind it pass", () => {
     const locks = table();
     const [holder, writer, reader] = [new Owner("5"), new Owner("6"), new Owner("4")];

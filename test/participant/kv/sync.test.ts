@@ -119,6 +119,8 @@ describe.skipIf(missing !== undefined)("durability", () => {
     // The disk works again, and it must not be believed: the kernel may have dropped what it failed to write.
     await expect(bank.prepare({ ...failing, ...work })).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
     await expect(bank.commit(before)).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
+    await expect(bank.commit({ gid: newGid(3, random), branch: "b" })).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
+    await expect(bank.get("a")).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
     await bank.close();
     bank = kv({ name: "bank", dir });
     await bank.start("cluster");
