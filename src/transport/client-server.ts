@@ -20,6 +20,8 @@ import { UnaryService } from "./unary-service.js";
 const STREAM_SERVICES: readonly ServiceName[] = ["Session", "Participants", "Coordinator"];
 /** "" is the node as a whole; the others are full service names, as gRPC's health protocol asks. */
 const HEALTH_NAMES: readonly string[] = ["", ...STREAM_SERVICES.map((name) => `quorate.v1.${name}`)];
+/** Streams of clients and instances on one node; each holds a few kilobytes and up to its own bounds when it does not read. */
+const STREAMS_MAX = 20_000;
 /** After the streams were ended: how long their last frames may take. */
 const CLOSE_MS = 250;
 
@@ -45,22 +47,26 @@ export async function createClientServer(options: ClientServerOptions): Promise<
   const unary = new UnaryService(shared, options.unaryDeadlineMs);
   const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, "NOT_SERVING" as const])));
 
-  function refusedWhileClosing(call: RawServerStream): boolean {
+  function refused(call: RawServerStream): boolean {
     if (closing) call.emit("error", { code: status.UNAVAILABLE, details: "this node is stopping: ask another node" });
-    return closing;
+    else if (clients.size + instances.size >= STREAMS_MAX) {
+      counters.refused++;
+      call.emit("error", { code: status.RESOURCE_EXHAUSTED, details: `this node has ${STREAMS_MAX} streams, its limit: ask another node` });
+    } else return false;
+    return true;
   }
 
   const server = new Server(SERVER_OPTIONS);
   server.addService(bytesService("Session"), {
     Open(call: RawServerStream) {
-      if (refusedWhileClosing(call)) return;
+      if (refused(call)) return;
       const session = nextStream++;
       clients.set(session, new ClientStream(call, session, shared, () => clients.delete(session)));
     },
   });
   server.addService(bytesService("Participants"), {
     Attach(call: RawServerStream) {
-      if (refusedWhileClosing(call)) return;
+      if (refused(call)) return;
       const instance = nextStream++;
       instances.set(instance, new InstanceStream(call, instance, shared, () => instances.delete(instance)));
     },

@@ -17,6 +17,9 @@ import { AcceptedStream, DialedStream } from "./stream.js";
 import type { RawServerStream } from "./stream.js";
 import type { TurnFlusher } from "./turn-flusher.js";
 
+/** Sessions accepted from one peer. A follower keeps one; older ones are leftovers of connections whose end got lost. */
+const ACCEPTED_PER_PEER_MAX = 8;
+
 export interface FollowLaneOptions {
   readonly path: string;
   readonly metadata: Metadata;
@@ -75,6 +78,10 @@ export class FollowLane {
     };
     stream.accept();
     this.#up(session);
+    const accepted = [...this.#sessions.values()].filter((one) => one.peer === peer && one.direction === "accepted");
+    const [oldest] = accepted;
+    if (oldest !== undefined && accepted.length > ACCEPTED_PER_PEER_MAX)
+      this.#cut(oldest, "too many sessions of one node; the oldest ends");
   }
 
   send(id: SessionId, message: SessionMessage): void {

@@ -3,7 +3,7 @@
  */
 import { Metadata, status } from "@grpc/grpc-js";
 import type { ErrorCode, Gid } from "../base/index.js";
-import { formatZxid, isQuorateError, messageOf } from "../base/index.js";
+import { formatZxid, isGid, isQuorateError, messageOf } from "../base/index.js";
 import type { Answer } from "../coordinator/index.js";
 
 type ErrorAnswer = Extract<Answer, { kind: "error" }>;
@@ -40,7 +40,7 @@ const STATUS_OF: Readonly<Record<ErrorCode, status>> = {
 };
 
 /** gRPC puts the message into a header; headers have bounds. */
-const DETAILS_CHARS_MAX = 2_000;
+const DETAILS_CHARS_MAX = 1_000;
 
 export interface GrpcError {
   readonly code: status;
@@ -64,7 +64,8 @@ export function grpcErrorOf(answer: ErrorAnswer): GrpcError {
   metadata.set("quorate-code", answer.code);
   metadata.set("quorate-retry", answer.retry);
   if (answer.outcome !== undefined) metadata.set("quorate-outcome", answer.outcome);
-  if (answer.gid !== undefined) metadata.set("quorate-gid", answer.gid);
+  // The gid of a thrown error is whatever text its thrower had; a header takes only some.
+  if (answer.gid !== undefined && isGid(answer.gid)) metadata.set("quorate-gid", answer.gid);
   if (answer.version !== undefined) metadata.set("quorate-version", formatZxid(answer.version));
   return { code: STATUS_OF[answer.code], details: headerText(answer.message), metadata };
 }

@@ -86,15 +86,19 @@ export function writeAnswer(w: ProtoWriter, answer: Answer): void {
   }
 }
 
+function viewBytes(view: TransactionView): number {
+  return view.branches.reduce((bytes, { payload }) => bytes + 300 + (payload?.length ?? 0), 300);
+}
+
 /** About how many bytes the answer takes on the wire: what frames are filled by. */
 export function answerBytes(answer: Answer): number {
   switch (answer.kind) {
     case "read":
       return 60 + (answer.value?.length ?? 0);
     case "transaction":
-      return 300 + answer.transaction.branches.length * 300;
+      return viewBytes(answer.transaction);
     case "transactions":
-      return answer.transactions.reduce((bytes, view) => bytes + 300 + view.branches.length * 300, 0);
+      return answer.transactions.reduce((bytes, view) => bytes + viewBytes(view), 0);
     case "error":
       return 120 + answer.message.length * 2;
     case "decided":

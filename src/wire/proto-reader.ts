@@ -22,6 +22,13 @@ const doubleView = new DataView(doubleBytes.buffer);
 let copySlab = new Uint8Array(COPY_SLAB_BYTES);
 let copyAt = 0;
 
+/**
+ * Names of participants, branches and kinds come again and again: a short ASCII text that was seen before is the same string, which
+ * takes a quarter of the time of a new one and, kept in a million transactions, no memory. Direct-mapped, so its size is its bound.
+ */
+const SHORT_TEXT = 16;
+const seenTexts: (string | undefined)[] = new Array<string | undefined>(1024).fill(undefined);
+
 export class ProtoReader {
   readonly #bytes: Uint8Array;
   readonly #buffer: Buffer;
@@ -135,6 +142,30 @@ export class ProtoReader {
     const length = this.#length();
     if (length === 0) return "";
     const at = this.#take(length);
+    if (length <= SHORT_TEXT) return this.#shortText(at, length);
+    return this.#longText(at, length);
+  }
+
+  #shortText(at: number, length: number): string {
+    const bytes = this.#bytes;
+    let hash = length;
+    for (let i = at; i < at + length; i++) hash = (Math.imul(hash, 31) + (bytes[i] as number)) | 0;
+    const slot = (hash ^ (hash >>> 10)) & 1023;
+    const seen = seenTexts[slot];
+    if (seen !== undefined && seen.length === length) {
+      let i = 0;
+      while (i < length && seen.charCodeAt(i) === bytes[at + i]) i++;
+      // Only ASCII texts are kept, so equal units are equal bytes.
+      if (i === length) return seen;
+    }
+    const text = this.#longText(at, length);
+    let units = 0;
+    for (let i = at; i < at + length; i++) units |= bytes[i] as number;
+    if (units < 0x80) seenTexts[slot] = text;
+    return text;
+  }
+
+  #longText(at: number, length: number): string {
     const text = this.#buffer.toString("utf8", at, at + length);
     // The runtime replaces what is not UTF-8 by U+FFFD; a text that really holds one is told apart by the strict decoder.
     return text.includes("\ufffd") ? this.#strictText(at, length) : text;

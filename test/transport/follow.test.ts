@@ -122,6 +122,15 @@ describe("the end of a session", () => {
     expect(a.inputs.count(isSessionUp)).toBe(0);
   });
 
+  test("of more than eight sessions accepted from one node the oldest ends", async () => {
+    const [follower, leader] = await pair();
+    const first = await session(follower, leader, 1);
+    for (let id = 2; id <= 9; id++) await session(follower, leader, id);
+    expect(await leader.inputs.find(isSessionDown)).toMatchObject({ session: first });
+    expect(await follower.inputs.find(isSessionDown)).toMatchObject({ session: 1 });
+    expect([follower.inputs.count(isSessionDown), leader.inputs.count(isSessionDown)]).toEqual([1, 1]);
+  });
+
   test("a closed dial is never reported", async () => {
     const [a, b] = await pair();
     a.net.dial(1, n2);

@@ -180,7 +180,7 @@ describe("errors", () => {
   });
 
   test("what is absent stays absent, and half a surrogate pair does not break the call", async () => {
-    const one = await start(() => Promise.reject(new QuorateError("QUORATE_NO_QUORUM", "lost \ud800", { retry: "safe" })));
+    const one = await start(() => Promise.reject(new QuorateError("QUORATE_NO_QUORUM", "lost \ud800", { retry: "safe", gid: "no\ngid" })));
     const error = await failure(unary(one.address, "Health", { kind: "noop" }));
     expect(facts(error)).toMatchObject({ code: status.UNAVAILABLE, details: "lost \ufffd", "quorate-retry": "safe" });
     expect(error.metadata.get("quorate-outcome")).toEqual([]);

@@ -217,6 +217,7 @@ const branchView: Arbitrary<BranchView> = fc.record({
   attempts: uint32,
   lastError: maybe(text),
   heuristic: maybe(text),
+  payload: maybe(bytes),
 });
 export const transactionView: Arbitrary<TransactionView> = fc.record({
   gid: gidText,

@@ -335,6 +335,7 @@ const transactionView = (t: TransactionView): Generic =>
         attempts: b.attempts,
         lastError: b.lastError,
         heuristic: b.heuristic,
+        payload: b.payload,
       }),
     ),
   });

@@ -69,6 +69,18 @@ describe("texts", () => {
   });
 });
 
+test("short texts that were seen before are the same text, whatever else was seen in between", () => {
+  fc.assert(
+    fc.property(fc.array(fc.string({ unit: "binary", maxLength: 6 }), { maxLength: 60 }), (texts) => {
+      const wellFormed = texts.map((text) => Buffer.from(text, "utf8").toString("utf8"));
+      for (const text of [...wellFormed, ...wellFormed]) {
+        const encoded = Buffer.from(text, "utf8");
+        expect(new ProtoReader(new Uint8Array([encoded.length, ...encoded])).text()).toBe(text);
+      }
+    }),
+  );
+});
+
 describe("structure", () => {
   test("groups, field number 0 and unknown wire types are WireErrors", () => {
     for (const bytes of [[0x0b], [0x0c], [0x00], [0x02], [0x0e], [0x0f]]) {
