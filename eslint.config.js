@@ -27,10 +27,12 @@ export default tseslint.config(
     rules: {
       "no-restricted-globals": [
         "error",
-        ...["setTimeout", "setInterval", "setImmediate", "queueMicrotask", "process", "console", "Promise", "Date", "performance"].map((name) => ({
-          name,
-          message: "pure room: inputs in, effects out",
-        })),
+        ...["setTimeout", "setInterval", "setImmediate", "queueMicrotask", "process", "console", "Promise", "Date", "performance"].map(
+          (name) => ({
+            name,
+            message: "pure room: inputs in, effects out",
+          }),
+        ),
       ],
       "no-restricted-properties": ["error", { object: "Math", property: "random", message: "randomness comes from outside" }],
       "no-restricted-imports": ["error", { patterns: ["node:*"] }],
