@@ -56,6 +56,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
     recent: [],
     registers: new Registers(swarm.registers),
     aborted: new Set(),
+    commitAsked: new Map(),
     votedNo: new Set(),
     options: swarm.workload,
     stopped: false,
@@ -65,8 +66,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
     world,
     swarm.tunables.clientLostMs,
     () => [...nodes.values()],
-    shared.aborted,
-    shared.votedNo,
+    shared,
     () => plan.failpointChance > 0 && failpoints.chance(plan.failpointChance),
     plan,
   );

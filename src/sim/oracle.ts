@@ -30,6 +30,13 @@ interface Serving {
   readonly at: number;
 }
 
+/** What clients did, as far as it explains an abort. */
+export interface ClientFacts {
+  readonly aborted: ReadonlySet<Gid>;
+  readonly votedNo: ReadonlySet<Gid>;
+  readonly commitAsked: ReadonlyMap<Gid, { readonly at: number; readonly timeoutMs: number }>;
+}
+
 /** What the nemesis wants to hear of at once. */
 export interface OracleHooks {
   onDied(node: SimNode): void;
@@ -52,8 +59,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly #world: World;
   readonly #clientLostMs: number;
   readonly #nodes: () => readonly SimNode[];
-  readonly #clientAborted: ReadonlySet<Gid>;
-  readonly #clientVotedNo: ReadonlySet<Gid>;
+  readonly #clients: ClientFacts;
   readonly #failpoint: (node: SimNode, name: FailpointName) => boolean;
   readonly #hooks: OracleHooks;
   readonly #votedNo = new Set<Gid>();
@@ -70,16 +76,14 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     world: World,
     clientLostMs: number,
     nodes: () => readonly SimNode[],
-    clientAborted: ReadonlySet<Gid>,
-    clientVotedNo: ReadonlySet<Gid>,
+    clients: ClientFacts,
     failpoint: (node: SimNode, name: FailpointName) => boolean,
     hooks: OracleHooks,
   ) {
     this.#world = world;
     this.#clientLostMs = clientLostMs;
     this.#nodes = nodes;
-    this.#clientAborted = clientAborted;
-    this.#clientVotedNo = clientVotedNo;
+    this.#clients = clients;
     this.#failpoint = failpoint;
     this.#hooks = hooks;
   }
@@ -316,10 +320,10 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       case undefined:
         return say("that is no reason");
       case "vote-no":
-        if (!this.#votedNo.has(gid) && !this.#clientVotedNo.has(gid)) say("nobody voted no");
+        if (!this.#votedNo.has(gid) && !this.#clients.votedNo.has(gid)) say("nobody voted no");
         return;
       case "client":
-        if (!this.#clientAborted.has(gid)) say("no client asked for it");
+        if (!this.#clients.aborted.has(gid)) say("no client asked for it");
         return;
       case "client-lost": {
         const connection = leader === undefined ? undefined : this.#connected.get(started?.client ?? "")?.get(leader.node.name);
@@ -329,8 +333,11 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       }
       case "timeout": {
         if (started === undefined) {
-          // A Commit that came after its window: the record says for ever that it was never started.
-          if (stampMs <= gidTimeMs(gid) + TXN_LIMITS.commitWindowMs) say("it never started, and its window was open");
+          // A Commit that came after its window: the record says for ever that it was never started. Or one whose BEGIN was not
+          // taken again and again, until its time was over.
+          const asked = this.#clients.commitAsked.get(gid);
+          const waitedOut = asked !== undefined && proposedAt - asked.at >= asked.timeoutMs - TIMER_SLACK_MS;
+          if (!waitedOut && stampMs <= gidTimeMs(gid) + TXN_LIMITS.commitWindowMs) say("it never started, and its window was open");
           return;
         }
         const since = Math.max(started.at, leader?.at ?? 0);
@@ -376,7 +383,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   rolledBack(resource: Resource, gid: Gid, branch: string): void {
     const fact = this.decided.get(gid);
-    if (fact?.decision === "abort" || this.#clientAborted.has(gid)) return;
+    if (fact?.decision === "abort" || this.#clients.aborted.has(gid)) return;
     // A duplicate of a branch that the decision names read-only.
     if (fact?.decision === "commit" && !fact.yes.some((yes) => yes.branch === branch)) return;
     const floorMs = Math.max(...this.#nodes().map((node) => node.replica?.state.meta().floorMs ?? 0));

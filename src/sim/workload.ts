@@ -37,6 +37,8 @@ export interface Shared {
   readonly registers: Registers;
   /** Gids that some client asked to abort. */
   readonly aborted: Set<Gid>;
+  /** When a client first asked to commit each gid, and its timeout. */
+  readonly commitAsked: Map<Gid, { readonly at: number; readonly timeoutMs: number }>;
   /** Votes of no that clients sent with Commit. */
   readonly votedNo: Set<Gid>;
   options: WorkloadOptions;
@@ -243,6 +245,7 @@ function* commit(
   }
   const body = { kind: "commit", gid, client: client.id, timeoutMs: shared.options.timeoutMs, branches, votes } as const;
   const process = recorder.process();
+  shared.commitAsked.set(gid, { at: world.now, timeoutMs: body.timeoutMs });
   recorder.write(process, "invoke", "decide", gid, "commit", { client: client.id });
   const asked = yield* client.ask(body);
   complete(client, process, gid, "commit", asked);
