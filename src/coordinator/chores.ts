@@ -4,7 +4,7 @@
  * Decides when these are proposed. Whether a gid may be forgotten is decided at apply.
  */
 import type { Gid } from "../base/index.js";
-import { TXN_LIMITS } from "../txn/index.js";
+import { FORGOTTEN_STEP_MS, TXN_LIMITS } from "../txn/index.js";
 import type { Command } from "../txn/index.js";
 import type { Context } from "./context.js";
 
@@ -119,7 +119,9 @@ export class Chores {
     if (finished + clients + decidedUnfinished === 0) return;
     // Never into the window in which a Commit may start its gid, or an inquiry must wait.
     const keptMs = Math.max(options.retentionMs, TXN_LIMITS.commitWindowMs + options.inquiryMarginMs);
-    const timeMs = stampNow() - keptMs;
+    const highestMs = stampNow() - keptMs;
+    // In whole steps: what falls below it is then reported as forgotten too, also when the floor rests because nothing is left.
+    const timeMs = highestMs - (highestMs % FORGOTTEN_STEP_MS);
     if (timeMs > state.meta().floorMs) outbox.propose({ kind: "FLOOR", timeMs });
     else this.#forget();
   }

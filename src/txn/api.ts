@@ -142,6 +142,11 @@ export interface StateMachine {
   };
   /** Finished gids below the floor, at most `limit`: candidates for FORGET. */
   forgettable(limit: number): readonly Gid[];
+  /**
+   * Every gid whose own time (ms) is below this is forgotten: the floor is at or above it, no record of such a gid is left, and none
+   * can ever come back. A multiple of FORGOTTEN_STEP_MS; never goes back along the log. Constant time.
+   */
+  forgottenBelowMs(): number;
   /** Takes and clears the changes since the last call; values frozen as of now. Meta is always included. */
   takeChanges(): readonly StateChange[];
   /** Replaces the whole state, as loaded from a checkpoint or snapshot. */

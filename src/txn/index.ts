@@ -17,4 +17,5 @@ export { owes } from "./decision.js";
 export { sameBranch, sameList, unknownParticipantMessage } from "./lifecycle.js";
 export { FEATURE_LEVEL, TXN_LIMITS } from "./limits.js";
 export { createStateMachine } from "./machine.js";
+export { BUCKET_MS as FORGOTTEN_STEP_MS } from "./time-buckets.js";
 export type { BranchRecord, DecisionRecord, FinishedOutcome, Transaction } from "./transaction.js";

@@ -45,6 +45,7 @@ export function createStateMachine(limits: TxnLimits = TXN_LIMITS): StateMachine
       clients: tables.clients.size,
     }),
     forgettable: (limit) => forgettable(tables, limit),
+    forgottenBelowMs: () => tables.forgottenBelowMs(),
     takeChanges: () => tables.takeChanges(),
     restore: (changes) => {
       tables.restore(changes);

@@ -10,6 +10,7 @@
  */
 import type { Gid } from "../base/index.js";
 import { ShapeTable } from "./shape-table.js";
+import { BUCKET_MS, bucketOf, BucketOrder } from "./time-buckets.js";
 import type { FinishedOutcome } from "./transaction.js";
 
 // A row: uuid (4 words), zxid epoch, zxid counter low and high, stamp low and high, shape, next and previous row of the bucket.
@@ -28,7 +29,6 @@ const SEGMENTS = 256;
 const SEGMENT_SLOTS_MIN = 16;
 const TWO_32 = 0x1_0000_0000;
 const UUID_DIGITS = 32;
-const BUCKET_MS = 1024;
 
 /** The uuid of the gid looked at last, as four words. Module scratch: every use is inside one synchronous call. */
 const uuid = new Uint32Array(4);
@@ -71,9 +71,8 @@ export class OutcomeStore {
   #shapes = new ShapeTable();
   /** First row (+ 1) of each bucket. */
   #buckets = new Map<number, number>();
-  /** Keys of `#buckets`, ascending; those before `#oldest` are gone. */
-  #order: number[] = [];
-  #oldest = 0;
+  /** Keys of `#buckets`. */
+  readonly #order = new BucketOrder();
   #lastGroup = "";
 
   constructor() {
@@ -93,8 +92,12 @@ export class OutcomeStore {
     this.#segmentSizes = new Uint32Array(SEGMENTS);
     this.#shapes = new ShapeTable();
     this.#buckets = new Map();
-    this.#order = [];
-    this.#oldest = 0;
+    this.#order.clear();
+  }
+
+  /** No outcome's gid has a time below this; exact to a bucket. Infinity when there is none. */
+  get oldestMs(): number {
+    return this.#order.oldestMs;
   }
 
   get(gid: Gid): FinishedOutcome | undefined {
@@ -145,8 +148,8 @@ export class OutcomeStore {
   /** Gids whose own time is below `timeMs`, oldest bucket first, at most `limit`. */
   olderThan(timeMs: number, limit: number): Gid[] {
     const out: Gid[] = [];
-    for (let i = this.#oldest; i < this.#order.length && out.length < limit; i++) {
-      const bucket = this.#order[i] as number;
+    for (let i = 0; i < this.#order.size && out.length < limit; i++) {
+      const bucket = this.#order.at(i);
       if (bucket * BUCKET_MS >= timeMs) break;
       for (let next = this.#buckets.get(bucket) ?? 0; next !== 0 && out.length < limit; next = this.#word(next - 1, W_NEXT)) {
         if (this.#timeMs(next - 1) < timeMs) out.push(this.#gid(next - 1));
@@ -158,9 +161,9 @@ export class OutcomeStore {
   /** Newest gid time first, at most `limit`. The same on every replica. */
   newest(limit: number): FinishedOutcome[] {
     const out: FinishedOutcome[] = [];
-    for (let i = this.#order.length - 1; i >= this.#oldest && out.length < limit; i--) {
+    for (let i = this.#order.size - 1; i >= 0 && out.length < limit; i--) {
       const bucket: Gid[] = [];
-      for (let next = this.#buckets.get(this.#order[i] as number) ?? 0; next !== 0; next = this.#word(next - 1, W_NEXT)) {
+      for (let next = this.#buckets.get(this.#order.at(i)) ?? 0; next !== 0; next = this.#word(next - 1, W_NEXT)) {
         bucket.push(this.#gid(next - 1));
       }
       bucket.sort((a, b) => (uuidOf(a) < uuidOf(b) ? 1 : uuidOf(a) > uuidOf(b) ? -1 : a < b ? 1 : -1));
@@ -289,9 +292,9 @@ export class OutcomeStore {
   // Time buckets.
 
   #link(row: number, page: Uint32Array, at: number): void {
-    const bucket = Math.floor(this.#timeMs(row) / BUCKET_MS);
+    const bucket = bucketOf(this.#timeMs(row));
     const head = this.#buckets.get(bucket);
-    if (head === undefined) this.#addBucket(bucket);
+    if (head === undefined) this.#order.add(bucket);
     page[at + W_NEXT] = head ?? 0;
     page[at + W_PREVIOUS] = 0;
     if (head !== undefined) this.#page(head - 1)[((head - 1) & (PAGE_ROWS - 1)) * ROW_WORDS + W_PREVIOUS] = row + 1;
@@ -306,41 +309,13 @@ export class OutcomeStore {
       this.#page(previous - 1)[((previous - 1) & (PAGE_ROWS - 1)) * ROW_WORDS + W_NEXT] = next;
       return;
     }
-    const bucket = Math.floor(((page[at] as number) * 0x1_0000 + ((page[at + 1] as number) >>> 16)) / BUCKET_MS);
-    if (next !== 0) this.#buckets.set(bucket, next);
-    else this.#removeBucket(bucket);
-  }
-
-  #addBucket(bucket: number): void {
-    const order = this.#order;
-    if (order.length === this.#oldest || (order[order.length - 1] as number) < bucket) order.push(bucket);
-    else order.splice(this.#position(bucket), 0, bucket);
-  }
-
-  #removeBucket(bucket: number): void {
-    this.#buckets.delete(bucket);
-    const at = this.#position(bucket);
-    if (at !== this.#oldest) {
-      this.#order.splice(at, 1);
+    const bucket = bucketOf((page[at] as number) * 0x1_0000 + ((page[at + 1] as number) >>> 16));
+    if (next !== 0) {
+      this.#buckets.set(bucket, next);
       return;
     }
-    this.#oldest++;
-    if (this.#oldest > 1024 && this.#oldest * 2 > this.#order.length) {
-      this.#order = this.#order.slice(this.#oldest);
-      this.#oldest = 0;
-    }
-  }
-
-  /** Where a bucket is, or belongs, in the order. */
-  #position(bucket: number): number {
-    let low = this.#oldest;
-    let high = this.#order.length;
-    while (low < high) {
-      const middle = (low + high) >>> 1;
-      if ((this.#order[middle] as number) < bucket) low = middle + 1;
-      else high = middle;
-    }
-    return low;
+    this.#buckets.delete(bucket);
+    this.#order.remove(bucket);
   }
 }
 

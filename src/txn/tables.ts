@@ -10,6 +10,7 @@ import type { KnownParticipant, Lookup, Register, StateChange, StateMeta, TxnLim
 import { ClientMemories } from "./client-memory.js";
 import { FEATURE_LEVEL } from "./limits.js";
 import { OutcomeStore } from "./outcome-store.js";
+import { BUCKET_MS, BucketCounts } from "./time-buckets.js";
 import type { FinishedOutcome, Transaction } from "./transaction.js";
 
 const EXPIRED: Lookup = Object.freeze({ kind: "expired" });
@@ -30,6 +31,8 @@ export class Tables {
   sealed = 0;
   /** Aborted and still owed acknowledgements: FORGET may take them, so they are found without a walk over all transactions. */
   readonly abortedUnfinished = new Set<Gid>();
+  /** The gids of `transactions` by their own time. */
+  readonly #ages = new BucketCounts();
 
   #dirtyTransactions = new Map<Gid, Transaction | undefined>();
   #dirtyOutcomes = new Map<Gid, StateChange>();
@@ -65,9 +68,29 @@ export class Tables {
     return gidTimeMs(gid) < this.floorMs ? EXPIRED : NONE;
   }
 
+  /**
+   * Every gid whose own time is below this is forgotten for ever: participants may drop what they keep of it. The greatest multiple
+   * of BUCKET_MS for which this is known; a function of the state alone, so equal on every replica that applied the same entries.
+   *
+   * Safe on any node, at any time after it was read:
+   * 1. The floor is at or above it and no record of such a gid is left, open ones included.
+   * 2. None can come back. Every record that starts a gid looks it up first, and a gid without a record below the floor is expired:
+   *    OPEN, ENLIST and BEGIN are refused, and so is a DECIDE. The floor never goes down.
+   * 3. A commit record went only after every yes voter acknowledged a durable commit, or an operator settled its branch by hand: no
+   *    participant waits to be told of one. Whoever asks about an aborted or unknown gid hears "roll back" from the floor, which is
+   *    what its record said.
+   * 4. Applied means committed: what one node has applied, every later leader has too, so none of this is ever taken back.
+   * Hence it never goes down along the log either: what is added is at or above the floor, and the rest is only removed.
+   */
+  forgottenBelowMs(): number {
+    const floorMs = this.floorMs - (this.floorMs % BUCKET_MS);
+    return Math.min(floorMs, this.outcomes.oldestMs, this.#ages.oldestMs);
+  }
+
   /** Stores a new or changed transaction; `before` is what it replaces. */
   putTransaction(next: Transaction, before: Transaction | undefined): void {
-    if (before !== undefined) this.#uncount(before);
+    if (before === undefined) this.#ages.add(gidTimeMs(next.gid));
+    else this.#uncount(before);
     if (next.state === "open") this.open++;
     else if (next.state === "sealed") this.sealed++;
     else if (next.decision?.decision === "abort") this.abortedUnfinished.add(next.gid);
@@ -77,6 +100,7 @@ export class Tables {
 
   removeTransaction(before: Transaction): void {
     this.#uncount(before);
+    this.#ages.remove(gidTimeMs(before.gid));
     this.transactions.delete(before.gid);
     const taken = this.#takenAt;
     if (taken !== undefined && compareZxid(before.openedZxid, taken) > 0) this.#dirtyTransactions.delete(before.gid);
@@ -131,6 +155,7 @@ export class Tables {
     this.participants.clear();
     this.clients.clear();
     this.abortedUnfinished.clear();
+    this.#ages.clear();
     this.floorMs = this.stampMs = this.digest = this.open = this.sealed = 0;
     this.featureLevel = FEATURE_LEVEL;
     const memories = [];
