@@ -221,6 +221,30 @@ withPostgres(() =>
         expect(await prepared()).toEqual([]);
       });
 
+      test("whose function ended the transaction behind its back is not taken for one that only wrote", async () => {
+        const branch = ref();
+        const held = await orders.begin(branch);
+        await held.handle.query("insert into item values (1)");
+        const ending = held.handle.query("rollback");
+        expect(await held.prepare()).toEqual(because(/ended inside the branch/));
+        await ending;
+        expect(await prepared()).toEqual([]);
+        expect((await pool.query("select 1 from quorate_outcomes where gid = $1", [branch.gid])).rowCount).toBe(0);
+      });
+
+      test("that went back to a savepoint is prepared with what is left", async () => {
+        const branch = ref();
+        const held = await orders.begin(branch);
+        await held.handle.query("insert into item values (1)");
+        await held.handle.query("savepoint before");
+        await expect(held.handle.query("insert into item values (1)")).rejects.toMatchObject({ code: "23505" });
+        await held.handle.query("rollback to before");
+        await held.handle.query("insert into item values (2); insert into item values (3)");
+        expect(await held.prepare()).toEqual(yes);
+        expect(await orders.commit(branch)).toEqual(done);
+        expect(await items()).toEqual([1, 2, 3]);
+      });
+
       test("with a failed statement votes no with the first failure, even when the function swallowed it", async () => {
         const held = await orders.begin(ref());
         await held.handle.query("insert into item values (1)");
@@ -260,6 +284,7 @@ withPostgres(() =>
       test("that only read keeps nothing; one that locked rows has something to keep", async () => {
         const reader = await orders.begin(ref());
         await reader.handle.query("select * from tally");
+        await reader.handle.query("update tally set n = 0 where id = 99");
         expect(await reader.prepare()).toEqual({ vote: "read-only", detail: "" });
         const branch = ref();
         const locker = await orders.begin(branch);
