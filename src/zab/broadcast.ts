@@ -136,5 +136,5 @@ export function acknowledge(core: Core, following: Following): void {
 
 function gap(core: Core, expected: Zxid, got: Zxid): Transition {
   core.out.event("session-gap", { expected: formatZxid(expected), got: formatZxid(got) });
-  return { kind: "look", reason: "session-gap", loyal: true };
+  return { kind: "look", reason: "session-gap" };
 }

@@ -51,8 +51,9 @@ export class Core {
   /** The install that storage is carrying out, of this or an earlier session. */
   installing: SessionId | undefined;
   lastSync: SyncRecord | undefined;
-  /** Attempts to follow this leader that failed in a row. */
-  failedLeader: NodeId | undefined;
+  /** The leader that could not be followed any more, or again; since when, and how many attempts failed in a row. */
+  troubleWith: NodeId | undefined;
+  troubleSinceMs = 0;
   failedAttempts = 0;
   /** When this node last gave up an established leadership to let in a voter with a higher promise. */
   epochBumpedMs = -Infinity;

@@ -12,13 +12,12 @@ import { isQuorum, isVoter, versionOf, votersOf } from "./quorum.js";
 import type { Following, Leading, Looking, Notify, Transition } from "./roles.js";
 import { compareVotes } from "./vote.js";
 
-export function createLooking(core: Core, successor: NodeId | undefined, loyalTo: Looking["loyalTo"]): Looking {
+export function createLooking(core: Core, successor: NodeId | undefined): Looking {
   return {
     kind: "looking",
     started: false,
     held: new Map(),
     successor,
-    loyalTo,
     vote: undefined,
     received: new Map(),
     settled: new Map(),
@@ -205,11 +204,11 @@ function decide(core: Core, looking: Looking): Transition | undefined {
  * their zxid and round legitimately differ (ZOOKEEPER-1732); or, in the round of this very election, on the leader.
  */
 function joinSettled(core: Core, looking: Looking): Transition | undefined {
-  const { settled, received, vote, loyalTo } = looking;
+  const { settled, received, vote } = looking;
   for (const [leader, claim] of settled) {
     if (claim.state !== "leading" || claim.leader !== leader || leader === core.id || core.deadLinks.has(leader)) continue;
     const epoch = claim.settledEpoch;
-    const loyal = loyalTo !== undefined && loyalTo.leader === leader && loyalTo.epoch === epoch && core.nowMs < loyalTo.untilMs;
+    const loyal = isLoyal(core, leader, epoch);
     const inOffice = isQuorum(core.configuration, (id) => {
       if (id === core.id) return loyal && core.mayVote;
       const peer = settled.get(id);
@@ -228,6 +227,15 @@ function joinSettled(core: Core, looking: Looking): Transition | undefined {
     return { kind: "follow", leader };
   }
   return undefined;
+}
+
+/**
+ * A node that holds the history of this very epoch counts itself among those who know its leader: one broken connection, or its own
+ * restart, is no reason to wait for others or for a new epoch. Only for a short while once attempts fail.
+ */
+function isLoyal(core: Core, leader: NodeId, epoch: number): boolean {
+  if (epoch === 0 || core.disk.durableEpochs.currentEpoch !== epoch) return false;
+  return core.troubleWith !== leader || core.nowMs < core.troubleSinceMs + core.options.redialGraceMs;
 }
 
 /** The round is won when a quorum votes for one candidate, the candidate among them, and nobody better is to be expected. */

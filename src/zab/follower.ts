@@ -17,7 +17,7 @@ import { acceptLeadership, onDiff, onNewLeader, onSnap, onTrunc, onUpToDate } fr
 
 export function createFollowing(core: Core, leader: NodeId): Following {
   const { options, nowMs } = core;
-  const failures = core.failedLeader === leader ? core.failedAttempts : 0;
+  const failures = core.troubleWith === leader ? core.failedAttempts : 0;
   const backoffMs = failures === 0 ? 0 : core.jitter(Math.min(options.notifyResendMsMin * 2 ** (failures - 1), options.notifyResendMsMax));
   return {
     kind: "following",
@@ -87,7 +87,7 @@ export function onLeaderMessage(core: Core, following: Following, message: Sessi
 
 /** Storage finished the install asked for in this session. The log was reset by the caller when it succeeded. */
 export function onInstallDone(core: Core, following: Following, at: Zxid, ok: boolean): Transition | undefined {
-  if (!ok) return { kind: "look", reason: "install-failed", loyal: true };
+  if (!ok) return { kind: "look", reason: "install-failed" };
   core.out.event("snap-installed", { at: `${at.epoch}:${at.counter}` });
   following.stage = "awaiting-diff";
   following.deadlineMs = core.nowMs + core.options.initLimitMs;
@@ -145,10 +145,12 @@ export function flushFollower(core: Core, following: Following): void {
 }
 
 export function leaveFollowing(core: Core, following: Following): void {
-  if (following.stage === "serving") core.failedAttempts = 0;
-  else if (core.failedLeader === following.leader) core.failedAttempts++;
-  else core.failedAttempts = 1;
-  core.failedLeader = following.leader;
+  if (core.troubleWith !== following.leader) {
+    core.troubleWith = following.leader;
+    core.troubleSinceMs = core.nowMs;
+    core.failedAttempts = 0;
+  }
+  if (following.stage !== "serving") core.failedAttempts++;
   if (following.dialed && !following.ended) core.out.close(following.session);
 }
 

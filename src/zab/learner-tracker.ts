@@ -104,12 +104,13 @@ export function quorumContactMs(core: Core, leading: Leading): number {
   return reachedByQuorum(core.configuration, (id) => (id === core.id ? Infinity : (leading.contacts.get(id) ?? leading.sinceMs)));
 }
 
-/** True while those who have not deserted can still form a quorum. */
+/** True while those who are connected, or may yet connect, can form a quorum. */
 export function electorsRemain(core: Core, leading: Leading): boolean {
   const graceMs = leading.phase === "broadcast" ? core.options.redialGraceMs : 0;
   return isQuorum(core.configuration, (id) => {
+    if (id === core.id || leading.learners.has(id)) return true;
     const since = leading.deserters.get(id);
-    return id === core.id || since === undefined || leading.learners.has(id) || core.nowMs < since + graceMs;
+    return since === undefined ? !core.deadLinks.has(id) : core.nowMs < since + graceMs;
   });
 }
 

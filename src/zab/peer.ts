@@ -55,7 +55,7 @@ import { Outbox } from "./outbox.js";
 import type { CreateZabPeer, ZabOptions, ZabPeer, ZabStatus } from "./peer-api.js";
 import { PersistQueue } from "./persist-queue.js";
 import { isVoter } from "./quorum.js";
-import type { Looking, RoleState, Transition } from "./roles.js";
+import type { RoleState, Transition } from "./roles.js";
 import { onSnapshotReady } from "./synchronization.js";
 import { abdicate, startTransfer } from "./transfer.js";
 
@@ -85,7 +85,7 @@ class Peer implements ZabPeer {
     // An install was cut short between the state and the log: the state is a leader's committed one, so the old log is obsolete.
     if (held === undefined) this.#core.snapshotInstalled(applied);
     this.#wakeAtMs = nowMs;
-    this.#role = createLooking(this.#core, undefined, undefined);
+    this.#role = createLooking(this.#core, undefined);
     this.#core.out.event("started", { damage: disk.durableEpochs.damage ?? "none" });
     this.#advance(startElection(this.#core, this.#role));
     checkInvariants(this.#core, this.#role, this.#seen);
@@ -231,12 +231,7 @@ class Peer implements ZabPeer {
         return undefined;
       case "ABDICATE":
         if (role.kind === "following") return onAbdication(role, from, message);
-        if (
-          role.kind === "looking" &&
-          role.loyalTo?.leader === from &&
-          role.loyalTo.epoch === message.epoch &&
-          message.successor !== undefined
-        ) {
+        if (role.kind === "looking" && message.successor !== undefined && isFarewell(core, from, message.epoch)) {
           // Its connections closed faster than its farewell came.
           return { kind: "look", reason: "leader-abdicated", successor: message.successor };
         }
@@ -256,7 +251,7 @@ class Peer implements ZabPeer {
     }
     core.deadLinks.add(peer);
     if (role.kind === "looking") return onLinkDown(core, role, peer);
-    if (role.kind === "following" && role.leader === peer) return { kind: "look", reason: "leader-connection-lost", loyal: true };
+    if (role.kind === "following" && role.leader === peer) return { kind: "look", reason: "leader-connection-lost" };
     return undefined;
   }
 
@@ -287,7 +282,7 @@ class Peer implements ZabPeer {
     }
     if (role.kind !== "following" || role.session !== session) return undefined;
     role.ended = true;
-    return { kind: "look", reason: "leader-connection-lost", loyal: true };
+    return { kind: "look", reason: "leader-connection-lost" };
   }
 
   #onSessionMessage(session: SessionId, message: SessionMessage): Transition | undefined {
@@ -369,12 +364,11 @@ class Peer implements ZabPeer {
 
   #enter(transition: Transition): Transition | undefined {
     const core = this.#core;
-    const loyalTo = this.#loyalty(transition);
     this.#leave(transition);
     core.askers.clear();
     switch (transition.kind) {
       case "look": {
-        const looking = createLooking(core, transition.successor, loyalTo);
+        const looking = createLooking(core, transition.successor);
         this.#role = looking;
         return startElection(core, looking);
       }
@@ -404,14 +398,6 @@ class Peer implements ZabPeer {
       leaveLeading(core, role);
       core.out.event("abdicated", { epoch: role.epoch, phase: role.phase, reason });
     }
-  }
-
-  /** A follower that merely lost its connection needs no quorum's word that its leader is in office, for a short while. */
-  #loyalty(transition: Transition): Looking["loyalTo"] {
-    const role = this.#role;
-    if (transition.kind !== "look" || transition.loyal !== true || role.kind !== "following" || followerPhase(role) === "discovery")
-      return undefined;
-    return { leader: role.leader, epoch: role.epoch, untilMs: this.#core.nowMs + this.#core.options.redialGraceMs };
   }
 
   #describeRole(): Role {
@@ -470,4 +456,9 @@ function recoveredEpochs(recovered: RecoveredLog): EpochRecord {
   if (seen <= epochs.acceptedEpoch) return epochs;
   assert(epochs.damage === "identity", "recovery: no entry is of an epoch above acceptedEpoch");
   return { ...epochs, acceptedEpoch: seen };
+}
+
+/** An abdication of the leader whose epoch this node holds and which it has just lost. */
+function isFarewell(core: Core, from: NodeId, epoch: number): boolean {
+  return core.troubleWith === from && core.disk.durableEpochs.currentEpoch === epoch;
 }

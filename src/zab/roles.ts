@@ -42,8 +42,6 @@ export type Transition =
       readonly reason: LookReason;
       /** The peer to vote for first. */
       readonly successor?: NodeId | undefined;
-      /** The leader may still be there: it need not be confirmed by others to be followed again. */
-      readonly loyal?: boolean;
     }
   | { readonly kind: "follow"; readonly leader: NodeId }
   | { readonly kind: "lead" };
@@ -65,7 +63,6 @@ export interface Looking {
   /** Notifications that came before the start: the newest of each sender. */
   readonly held: Map<NodeId, Notify>;
   successor: NodeId | undefined;
-  readonly loyalTo: { readonly leader: NodeId; readonly epoch: number; readonly untilMs: number } | undefined;
   /** undefined at a node that may not vote. */
   vote: ElectionVote | undefined;
   /** Votes of this round; at a node that may not vote, each voter's newest of any round. */

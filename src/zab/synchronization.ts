@@ -234,7 +234,7 @@ export function onUpToDate(core: Core, following: Following, message: Of<"UPTODA
   if (following.stage !== "acknowledged" || message.epoch !== following.epoch) return { kind: "look", reason: "sync-mismatch" };
   following.stage = "serving";
   following.deadlineMs = Infinity;
-  core.failedLeader = undefined;
+  core.troubleWith = undefined;
   core.failedAttempts = 0;
   return undefined;
 }
