@@ -263,6 +263,7 @@ export class Replica {
       this.#established,
       this.#zab.status().epochs.configuration,
       this.#stamps.now(),
+      this.#state.forgottenBelowMs(),
     );
   }
 
@@ -438,7 +439,7 @@ export class Replica {
     this.#ports.observer.event("checkpoint", { at: formatZxid(this.#applied), changes: changes.length });
   }
 
-  /** Pushes the view when it changed, or when its clock grows stale. Returns when it wants to be pushed next. */
+  /** Pushes the view when it changed, or when its clock grows stale; what is forgotten goes along and is in no hurry. Returns when it wants to be pushed next. */
   #showView(): number {
     const now = this.#now();
     const view = this.view();

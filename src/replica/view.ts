@@ -17,6 +17,7 @@ export function describeView(
   /** This node leads and its driver runs. */ serving: boolean,
   configuration: Configuration,
   clusterTimeMs: number,
+  forgottenBelowMs: number,
 ): NodeView {
   const leader = role.kind === "following" ? role.leader : role.kind === "leading" && serving ? node : undefined;
   const members = memberList(configuration);
@@ -30,6 +31,7 @@ export function describeView(
     leaderAddress: members.find((member) => member.id === leader)?.clientAddress ?? "",
     clusterTimeMs,
     members,
+    forgottenBelowMs,
   };
 }
 

@@ -20,6 +20,8 @@ export interface NodeView {
   /** The cluster's clock, ms: what gids made by this client should carry. */
   readonly clusterTimeMs: number;
   readonly members: readonly { readonly id: NodeId; readonly clientAddress: string }[];
+  /** Every gid whose own time (ms) is below this is forgotten for ever, by what this node has applied; 0 when none is. See StateMachine. */
+  readonly forgottenBelowMs: number;
 }
 
 /** Client to node. `hello` comes first and alone. */

@@ -13,6 +13,7 @@ type ViewMember = NodeView["members"][number];
 
 /** Writes the fields of the message. */
 export function writeView(w: ProtoWriter, view: NodeView): void {
+  w.uint(10, view.forgottenBelowMs);
   for (let i = view.members.length - 1; i >= 0; i--) {
     const member = view.members[i] as ViewMember;
     const mark = w.mark();
@@ -57,6 +58,7 @@ export function readView(r: ProtoReader): NodeView {
   let leader: NodeId | undefined;
   let leaderAddress = "";
   let clusterTimeMs = 0;
+  let forgottenBelowMs = 0;
   const members: ViewMember[] = [];
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) clusterId = r.text();
@@ -68,6 +70,7 @@ export function readView(r: ProtoReader): NodeView {
     else if (tag === 58) leaderAddress = r.text();
     else if (tag === 64) clusterTimeMs = r.uint();
     else if (tag === 74) pushBounded(members, nested(r, readMember));
+    else if (tag === 80) forgottenBelowMs = r.uint();
     else r.skip(tag);
   }
   return {
@@ -80,5 +83,6 @@ export function readView(r: ProtoReader): NodeView {
     leaderAddress,
     clusterTimeMs,
     members,
+    forgottenBelowMs,
   };
 }

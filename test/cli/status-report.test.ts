@@ -16,6 +16,7 @@ const VIEW: NodeView = {
   leaderAddress: "h:7401",
   clusterTimeMs: 0,
   members: MEMBERS,
+  forgottenBelowMs: 0,
 };
 
 const up = (id: number, more: Partial<NodeStatus> = {}): EndpointStatus => ({

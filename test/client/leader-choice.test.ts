@@ -15,6 +15,7 @@ function view(node: number, role: NodeView["role"], epoch: number, established =
     leaderAddress: "",
     clusterTimeMs: 0,
     members: [],
+    forgottenBelowMs: 0,
   };
 }
 

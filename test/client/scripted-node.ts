@@ -119,6 +119,7 @@ export class ScriptedNode {
       leaderAddress: "",
       clusterTimeMs: Date.now(),
       members: [],
+      forgottenBelowMs: 0,
     };
   }
 

@@ -21,6 +21,7 @@ function view(role: NodeView["role"], epoch: number, clusterTimeMs: number): Nod
     leaderAddress: "",
     clusterTimeMs,
     members: [],
+    forgottenBelowMs: 0,
   };
 }
 

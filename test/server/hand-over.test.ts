@@ -6,7 +6,18 @@ import type { NodeView } from "../../src/wire/index.js";
 const MEMBERS = [1, 2, 3].map((id) => ({ id: nodeId(id), clientAddress: `h:${id}` }));
 
 function view(leader: NodeId | undefined, role: NodeView["role"], established = true): NodeView {
-  return { clusterId: "c", node: nodeId(1), role, established, epoch: 2, leader, leaderAddress: "", clusterTimeMs: 0, members: MEMBERS };
+  return {
+    clusterId: "c",
+    node: nodeId(1),
+    role,
+    established,
+    epoch: 2,
+    leader,
+    leaderAddress: "",
+    clusterTimeMs: 0,
+    members: MEMBERS,
+    forgottenBelowMs: 0,
+  };
 }
 
 describe("hand-over", () => {

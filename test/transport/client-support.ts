@@ -51,6 +51,7 @@ export const VIEW: NodeView = {
   leaderAddress: "127.0.0.1:7400",
   clusterTimeMs: 1_700_000_000_000,
   members: [{ id: nodeId(1), clientAddress: "127.0.0.1:7400" }],
+  forgottenBelowMs: 0,
 };
 
 export async function startServer(

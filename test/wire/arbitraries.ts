@@ -269,6 +269,7 @@ export const view: Arbitrary<NodeView> = fc.record({
   leaderAddress: text,
   clusterTimeMs: safe,
   members: list(fc.record({ id: node, clientAddress: text })),
+  forgottenBelowMs: safe,
 });
 export const clientFrame: Arbitrary<ClientFrame> = fc.record({
   hello: maybe(fc.record({ client, version: text })),
