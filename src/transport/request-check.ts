@@ -1,15 +1,15 @@
 /**
  * What is wrong with a request from outside, in words that name the field and the fix. Past here texts are what their types say.
  *
- * Sizes and lists are checked where they are decided upon (txn's rules, at the leader and at apply); a unary call gets the same words
- * early, on whatever node it reached.
+ * Only what needs no limits of the state machine: sizes, lists and timeouts are judged by the leader, and again at apply, with an answer of
+ * the same codes.
  */
 import type { ErrorCode } from "../base/index.js";
 import { gidProblem, nameProblem } from "../base/index.js";
 import type { BranchReply, Inquiry, Request } from "../coordinator/index.js";
-import { checkBranches, checkRegister, TXN_LIMITS } from "../txn/index.js";
-import type { BranchSpec } from "../txn/index.js";
 import type { ParticipantFrame } from "../wire/index.js";
+
+type Branch = Extract<Request, { kind: "enlist" }>["branch"];
 
 export interface RequestProblem {
   readonly code: ErrorCode;
@@ -48,7 +48,7 @@ export function requestProblem(body: Request): RequestProblem | undefined {
     case "retry":
       return invalid(gidProblem(body.gid));
     case "resolve":
-      return invalid(gidProblem(body.gid) ?? nameProblem("branch", body.branch) ?? resolveProblem(body.by, body.note));
+      return invalid(gidProblem(body.gid) ?? nameProblem("branch", body.branch) ?? byProblem(body.by));
     case "put":
       return invalid(body.request.client.length === 0 ? undefined : clientProblem("request.client", body.request.client));
     case "list":
@@ -63,45 +63,27 @@ export function requestProblem(body: Request): RequestProblem | undefined {
   }
 }
 
-function resolveProblem(by: string, note: string): string | undefined {
-  const { noteCharsMax } = TXN_LIMITS;
-  if (by.length === 0) return "by is empty; name who settled the branch";
-  if (by.length > noteCharsMax) return `by is ${by.length} characters long; the limit is ${noteCharsMax}`;
-  return note.length > noteCharsMax ? `note is ${note.length} characters long; the limit is ${noteCharsMax}` : undefined;
+function byProblem(by: string): string | undefined {
+  return by.length > 0 ? undefined : "by is empty; name who settled the branch";
 }
 
-/** Everything that can be said without the replicated state, for a unary call. */
+/** The names inside, too, for a unary call: on a stream the leader's check of the whole list is near enough. */
 export function unaryProblem(body: Request): RequestProblem | undefined {
-  return requestProblem(body) ?? sizeProblem(body);
+  return requestProblem(body) ?? invalid(branchNameProblem(body));
 }
 
-function sizeProblem(body: Request): RequestProblem | undefined {
-  switch (body.kind) {
-    case "open":
-    case "commit":
-      return branchesProblem(body.branches);
-    case "enlist":
-      return branchesProblem([body.branch]);
-    case "put":
-      return registerProblem(body.name, body.value.length);
-    case "read":
-      return registerProblem(body.name, 0);
-    default:
-      return undefined;
+function branchNameProblem(body: Request): string | undefined {
+  if (body.kind === "enlist") return branchProblem("branch", body.branch);
+  if (body.kind !== "open" && body.kind !== "commit") return undefined;
+  for (const [index, branch] of body.branches.entries()) {
+    const problem = branchProblem(`branches[${index}]`, branch);
+    if (problem !== undefined) return problem;
   }
+  return undefined;
 }
 
-function branchesProblem(branches: readonly BranchSpec[]): RequestProblem | undefined {
-  return coded(checkBranches(branches, TXN_LIMITS));
-}
-
-function registerProblem(name: string, valueBytes: number): RequestProblem | undefined {
-  return coded(checkRegister(name, valueBytes, TXN_LIMITS));
-}
-
-function coded(problem: { readonly reason: string; readonly message: string } | undefined): RequestProblem | undefined {
-  if (problem === undefined) return undefined;
-  return { code: problem.reason === "too-large" ? "QUORATE_TOO_LARGE" : "QUORATE_INVALID_ARGUMENT", message: problem.message };
+function branchProblem(field: string, branch: Branch): string | undefined {
+  return nameProblem(`${field}.id`, branch.id) ?? nameProblem(`${field}.participant`, branch.participant);
 }
 
 /** A participant's frames come from an adapter, not from a user: any problem ends the stream. */

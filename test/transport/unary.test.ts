@@ -211,17 +211,15 @@ describe("errors", () => {
 
   test.each([
     ["Abort", { kind: "abort", gid: "Q-1" as Gid }, 'gid has the character "Q" at position 0'],
-    ["Enlist", { kind: "enlist", gid, branch: { ...branch, participant: "Bad Name" } }, 'participant "Bad Name" must start with a-z'],
-    ["Enlist", { kind: "enlist", gid, branch: { ...branch, payload: new Uint8Array(70_000) } }, "payload of branch"],
     [
-      "Put",
-      { kind: "put", request: { client: CLIENT, seq: 1, ackBelow: 0 }, name: "", value: new Uint8Array(0), expect: undefined },
-      "name is empty",
+      "Enlist",
+      { kind: "enlist", gid, branch: { ...branch, participant: "Bad Name" } },
+      'branch.participant "Bad Name" must start with a-z',
     ],
     [
-      "Put",
-      { kind: "put", request: { client: CLIENT, seq: 1, ackBelow: 0 }, name: "x", value: new Uint8Array(70_000), expect: undefined },
-      "value is 70000 bytes",
+      "Commit",
+      { kind: "commit", gid, client: "", timeoutMs: 0, branches: [branch, { ...branch, id: "B" }], votes: [] },
+      'branches[1].id "B" must start with a-z',
     ],
     ["Begin", { kind: "open", gid: undefined, client: "me", timeoutMs: 0, branches: [] }, 'client "me" must be a UUID v7'],
     ["Resolve", { kind: "resolve", gid, branch: "b", outcome: "committed", by: "", note: "" }, "by is empty"],
