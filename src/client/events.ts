@@ -41,6 +41,8 @@ export type ClientEvent =
       readonly phase: BranchPhase;
       readonly message: string;
     }
-  | { readonly kind: "scan-failed"; readonly participant: string; readonly message: string };
+  | { readonly kind: "scan-failed"; readonly participant: string; readonly message: string }
+  /** The participant could not drop the outcomes of gids that the cluster has forgotten; it is asked again later. */
+  | { readonly kind: "forget-failed"; readonly participant: string; readonly message: string };
 
 export type EventListener = (event: ClientEvent) => void;

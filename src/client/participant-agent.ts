@@ -17,6 +17,7 @@ import type { Endpoint } from "./endpoint.js";
 import type { EndpointPool, EndpointWatcher } from "./endpoint-pool.js";
 import { randomFloat } from "./entropy.js";
 import type { EventListener } from "./events.js";
+import { Forgetting } from "./forgetting.js";
 import { branchKey, InDoubtTable } from "./in-doubt-table.js";
 
 /** How often due inquiries are looked for. */
@@ -46,6 +47,8 @@ export interface AgentStats {
   /** From the yes to the durable outcome, over all settled branches, ms. */
   readonly inDoubtMaxMs: number;
   readonly inDoubtP99Ms: number;
+  /** The participant was told to drop the outcomes of gids older than this, and did, ms since 1970; 0 when none or never. */
+  readonly forgottenBelowMs: number;
 }
 
 export interface AgentOptions {
@@ -65,6 +68,9 @@ export class ParticipantAgent implements EndpointWatcher {
   readonly #links = new Map<Endpoint, AttachLink>();
   readonly #durations = new DurationHistogram();
   readonly #counts = { votesYes: 0, committed: 0, rolledBack: 0, heuristic: 0, failed: 0, resolvedByInquiry: 0 };
+  /** Absent where the participant keeps its rows for ever. */
+  readonly #forgetting: Forgetting | undefined;
+  #clusterId = "";
   #ticker: NodeJS.Timeout | undefined;
   #scanTimer: NodeJS.Timeout | undefined;
   #onOpen: (() => void) | undefined;
@@ -87,6 +93,12 @@ export class ParticipantAgent implements EndpointWatcher {
         failed: (ref, phase, message) => this.#failed(ref, phase, message),
       },
     );
+    if (participant.forgetBelow !== undefined) {
+      this.#forgetting = new Forgetting({
+        forget: async (belowMs) => participant.forgetBelow?.(belowMs),
+        onFailed: (message) => options.onEvent({ kind: "forget-failed", participant: participant.name, message }),
+      });
+    }
   }
 
   /**
@@ -97,6 +109,7 @@ export class ParticipantAgent implements EndpointWatcher {
     const problem = nameProblem("participant", this.participant.name);
     if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
     await this.participant.start(clusterId);
+    this.#clusterId = clusterId;
     const now = performance.now();
     for (const ref of this.#wellFormed(await this.participant.listInDoubt())) this.#doubts.found(ref, now);
     this.#options.pool.watch(this);
@@ -121,6 +134,7 @@ export class ParticipantAgent implements EndpointWatcher {
       oldestInDoubtMs: this.#doubts.oldestMs(performance.now()),
       inDoubtMaxMs: this.#durations.maxMs,
       inDoubtP99Ms: this.#durations.quantileMs(0.99),
+      forgottenBelowMs: this.#forgetting?.doneMs ?? 0,
     };
   }
 
@@ -139,10 +153,11 @@ export class ParticipantAgent implements EndpointWatcher {
     clearInterval(this.#ticker);
     clearTimeout(this.#scanTimer);
     this.#options.pool.unwatch(this);
+    const forgotten = this.#forgetting?.close();
     if (drainMs > 0) {
       let timer: NodeJS.Timeout | undefined;
       const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, drainMs)));
-      await Promise.race([this.#executor.drained(), late]);
+      await Promise.race([Promise.all([this.#executor.drained(), forgotten]), late]);
       clearTimeout(timer);
     }
     for (const link of this.#links.values()) link.stop();
@@ -199,6 +214,8 @@ export class ParticipantAgent implements EndpointWatcher {
   }
 
   #received(link: AttachLink, frame: CoordinatorFrame): void {
+    // Whichever node says it: see StateMachine.forgottenBelowMs. But never one of another cluster, which knows nothing of our gids.
+    if (frame.view?.clusterId === this.#clusterId) this.#forgetting?.told(frame.view.forgottenBelowMs);
     for (const call of frame.calls) {
       const ref: BranchRef = { gid: call.gid, branch: call.branch };
       if (call.phase !== "prepare") this.#executor.settle(ref, call.phase, link, false);

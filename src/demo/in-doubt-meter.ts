@@ -80,6 +80,7 @@ export function metered(inner: Participant, meter: DoubtSink): Participant {
       return inner.rollback(ref);
     },
     listInDoubt: (filter?: InDoubtFilter) => inner.listInDoubt(filter),
+    ...(inner.forgetBelow === undefined ? {} : { forgetBelow: async (floorMs: number) => inner.forgetBelow?.(floorMs) }),
     close: () => inner.close(),
   };
 }

@@ -81,7 +81,8 @@ export interface Participant {
   readonly scanIntervalMs?: number;
   /**
    * The cluster has forgotten every gid whose own time is below `floorMs`. Stores that floor durably first, refuses new work below it
-   * from then on, and only then drops outcome rows below it; decisions for branches still held are obeyed. Never goes back.
+   * from then on, and only then drops outcome rows below it; decisions for branches still held are obeyed. Never goes back. Rows that
+   * cannot go yet may wait for a later call with the same floor or a higher one: whoever serves the participant makes a second one.
    * Absent: the participant keeps its rows for ever.
    */
   forgetBelow?(floorMs: number): Promise<void>;
