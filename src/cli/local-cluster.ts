@@ -74,6 +74,8 @@ export class LocalCluster {
   readonly nodes: readonly LocalNode[];
   readonly #options: LocalClusterOptions;
   readonly #running = new Map<NodeId, Running>();
+  /** No node had data when this was made: their first start, and only that, begins a new cluster. A folder lost later is lost. */
+  readonly #isNew: boolean;
 
   /** Starts nothing yet. */
   constructor(options: LocalClusterOptions) {
@@ -86,6 +88,7 @@ export class LocalCluster {
       dataDir: join(options.dir, `n${i + 1}`),
       logFile: join(options.dir, `n${i + 1}.log`),
     }));
+    this.#isNew = this.nodes.every((node) => !existsSync(node.dataDir));
     mkdirSync(options.dir, { recursive: true });
   }
 
@@ -119,7 +122,8 @@ export class LocalCluster {
     if (this.pid(id) !== undefined) throw new QuorateError("QUORATE_WRONG_STATE", `${formatNodeId(node.id)} is running`);
     const log = openSync(node.logFile, "a");
     const args = [PROGRAM, "start", "--id", String(id), "--cluster-id", this.#options.clusterId, "--data-dir", node.dataDir];
-    args.push("--members", this.members, "--admin-listen", node.adminAddress, "--bootstrap", "--exit-with-parent");
+    args.push("--members", this.members, "--admin-listen", node.adminAddress, "--exit-with-parent");
+    if (this.#isNew && !this.#running.has(node.id)) args.push("--bootstrap");
     const child = spawn(process.execPath, [...args, ...this.#options.args, ...(extra.args ?? [])], {
       stdio: ["pipe", log, log],
       detached: true,

@@ -5,7 +5,7 @@
  * ends, is process.ts.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import { PRODUCT_VERSION, type Logger, type NodeId } from "../base/index.js";
+import { messageOf, PRODUCT_VERSION, QuorateError, type Logger, type NodeId } from "../base/index.js";
 import { bootstrapConfiguration, nodeIdentity, replicaOptions, splitAddress, type NodeIdentity, type Settings } from "../config/index.js";
 import { Replica } from "../replica/index.js";
 import { openStorage, type Storage } from "../storage/index.js";
@@ -62,6 +62,13 @@ export async function startNode(settings: Settings, options: NodeOptions): Promi
   }
 }
 
+/** An error of the file system at the start is about the folder; a bug stays a bug. */
+function folderError(dataDir: string, error: unknown): unknown {
+  const { code, syscall } = error as NodeJS.ErrnoException;
+  if (code === undefined || syscall === undefined) return error;
+  return new QuorateError("QUORATE_DATA_FOLDER", `data folder ${dataDir} cannot be used: ${messageOf(error)}`, { cause: error });
+}
+
 class NodeParts implements RunningNode {
   readonly identity: NodeIdentity;
   readonly #settings: Settings;
@@ -109,7 +116,9 @@ class NodeParts implements RunningNode {
 
   async open(closers: Closers): Promise<void> {
     closers.push(() => Promise.resolve(this.#loopDelay.stop()));
-    const storage = this.#storage.set(await this.#openStorage());
+    const storage = this.#storage.set(
+      await this.#openStorage().catch((error: unknown) => Promise.reject(folderError(this.identity.dataDir, error))),
+    );
     closers.push(() => storage.close());
     this.#replica.set(this.#makeReplica(storage));
     const net = this.#net.set(await this.#openNet(storage));

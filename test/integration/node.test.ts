@@ -11,7 +11,7 @@ import { quorate } from "../support/quorate.js";
 let cluster: TestCluster;
 
 beforeAll(async () => {
-  cluster = await startCluster({ env: { QUORATE_ENABLE_FAILPOINTS: "1" } });
+  cluster = await startCluster({ args: ["--client-lost-ms", "300"], env: { QUORATE_ENABLE_FAILPOINTS: "1" } });
 });
 
 afterAll(async () => {
@@ -26,6 +26,26 @@ afterEach(async () => {
   }
   await cluster.waitForLeader(cluster.ids);
 });
+
+function unary(
+  address: string,
+  method: keyof typeof UNARY_METHODS,
+  body: Parameters<(typeof UNARY_METHODS)["Get"]["request"]["encode"]>[0],
+) {
+  const { request, answer } = UNARY_METHODS[method];
+  const channel = new Client(address, credentials.createInsecure());
+  return new Promise((resolve, reject) => {
+    channel.makeUnaryRequest(
+      `/quorate.v1.Coordinator/${method}`,
+      (bytes: Uint8Array) => Buffer.from(bytes),
+      (bytes: Buffer) => answer.decode(bytes),
+      request.encode(body),
+      new Metadata(),
+      { deadline: Date.now() + 10_000 },
+      (error, value) => (error === null ? resolve(value) : reject(error)),
+    );
+  }).finally(() => channel.close());
+}
 
 describe("a planned stop", () => {
   test("of the leader hands leadership over first: no write fails, the epoch grows by one, the process ends with 0", async () => {
@@ -104,26 +124,6 @@ describe("an unplanned end", () => {
 });
 
 describe("a follower", () => {
-  function unary(
-    address: string,
-    method: keyof typeof UNARY_METHODS,
-    body: Parameters<(typeof UNARY_METHODS)["Get"]["request"]["encode"]>[0],
-  ) {
-    const { request, answer } = UNARY_METHODS[method];
-    const channel = new Client(address, credentials.createInsecure());
-    return new Promise((resolve, reject) => {
-      channel.makeUnaryRequest(
-        `/quorate.v1.Coordinator/${method}`,
-        (bytes: Uint8Array) => Buffer.from(bytes),
-        (bytes: Buffer) => answer.decode(bytes),
-        request.encode(body),
-        new Metadata(),
-        { deadline: Date.now() + 10_000 },
-        (error, value) => (error === null ? resolve(value) : reject(error)),
-      );
-    }).finally(() => channel.close());
-  }
-
   test("takes unary calls of any client and passes them on to the leader", async () => {
     const [follower] = (await cluster.followers()) as readonly number[] as [number];
     const { clientAddress } = cluster.node(follower);
@@ -140,6 +140,38 @@ describe("a follower", () => {
       kind: "read",
       value: new Uint8Array([118]),
     });
+  });
+});
+
+describe("a transaction that nobody's stream owns", () => {
+  test("outlives the node that passed it on, while one of a lost client is aborted", async () => {
+    const [via] = (await cluster.followers()) as readonly number[] as [number];
+    const owned = await connect(cluster.endpoints);
+    const mine = await owned.begin({ timeoutMs: 60_000 });
+    const begun = await unary(cluster.node(via).clientAddress, "Begin", {
+      kind: "open",
+      gid: undefined,
+      client: "",
+      timeoutMs: 60_000,
+      branches: [],
+    });
+    const { gid } = begun as { gid: string };
+    await cluster.kill9(via);
+    await owned.close({ drainMs: 0 });
+    await using observer = await connect(cluster.endpoints);
+    // The witness: the client's own time has passed, and by then so has that of the node's stream.
+    await expect.poll(async () => (await observer.outcome(mine.gid)).reason, { timeout: 10_000 }).toBe("client-lost");
+    expect(await observer.outcome(gid)).toMatchObject({ state: "open" });
+    expect(await observer.abort(gid)).toMatchObject({ decision: "abort" });
+  });
+});
+
+describe("a folder that cannot be used", () => {
+  test("is a QUORATE_DATA_FOLDER error that names it", async () => {
+    const file = `${cluster.node(1).dataDir}/format.json`;
+    const result = await quorate(["start", "--id", "1", "--data-dir", `${file}/below`, "--members", "1=h:1/h:2"]);
+    expect(result).toMatchObject({ code: 5 });
+    expect(result.stderr).toContain(`data folder ${file}/below cannot be made: ENOTDIR`);
   });
 });
 
