@@ -55,6 +55,8 @@ export class Core {
   troubleWith: NodeId | undefined;
   troubleSinceMs = 0;
   failedAttempts = 0;
+  /** The highest promise a refused voter spoke of: this node's next epoch will be above it. */
+  promiseSeen = 0;
   /** When this node last gave up an established leadership to let in a voter with a higher promise. */
   epochBumpedMs = -Infinity;
   #nextSession = 1;

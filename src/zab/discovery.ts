@@ -96,7 +96,7 @@ export function tryProposeEpoch(core: Core, leading: Leading): Transition | unde
     return learner?.stage === "announced" && learner.damage === undefined;
   };
   if (!isQuorum(core.configuration, announced)) return undefined;
-  let highest = core.disk.submittedEpochs.acceptedEpoch;
+  let highest = Math.max(core.disk.submittedEpochs.acceptedEpoch, core.promiseSeen);
   for (const learner of leading.learners.values()) if (learner.stage === "announced") highest = Math.max(highest, learner.acceptedEpoch);
   leading.epoch = highest + 1;
   assert(leading.epoch <= EPOCH_MAX, "epochs fit 32 bits");
@@ -162,6 +162,7 @@ function onHigherPromise(core: Core, leading: Leading, learner: Learner): Transi
   core.out.event("refused", { peer, epoch: leading.epoch, acceptedEpoch: learner.acceptedEpoch });
   dropLearner(core, leading, learner, "higher-epoch-promised");
   if (!matters) return undefined;
+  core.promiseSeen = Math.max(core.promiseSeen, learner.acceptedEpoch);
   if (leading.phase !== "broadcast") return abdicate(core, leading, "higher-epoch-promised", undefined);
   if (leading.transfer === undefined && core.nowMs >= core.epochBumpedMs + core.options.initLimitMs) {
     core.epochBumpedMs = core.nowMs;

@@ -9,7 +9,7 @@
  * Durability, at the follower: history, then currentEpoch, then ACKNEWLEADER (ZOOKEEPER-4643, 4646, 3911).
  */
 import { assert, compareZxid, equalZxid, formatZxid, must, type Zxid } from "../base/index.js";
-import { advanceCommit } from "./broadcast.js";
+import { advanceCommit, learnCommit } from "./broadcast.js";
 import type { Core } from "./core.js";
 import { mayBecomeCurrent } from "./damage.js";
 import { commonPrefix, type History, type RemoteLog } from "./history.js";
@@ -236,5 +236,6 @@ export function onUpToDate(core: Core, following: Following, message: Of<"UPTODA
   following.deadlineMs = Infinity;
   core.troubleWith = undefined;
   core.failedAttempts = 0;
+  learnCommit(core, following, message.commit);
   return undefined;
 }

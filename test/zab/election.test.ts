@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { nodeId, zxid } from "../../src/base/index.js";
 import type { ControlMessage } from "../../src/zab/index.js";
-import { Stage, type AnyMessage } from "./stage.js";
+import { kinds, Stage } from "./stage.js";
 
 type Notify = Extract<ControlMessage, { readonly kind: "NOTIFY" }>;
 
@@ -18,11 +18,6 @@ function notify(change: Partial<Notify>): Notify {
     ...change,
   };
 }
-
-const kind =
-  (...kinds: readonly AnyMessage["kind"][]) =>
-  (message: AnyMessage): boolean =>
-    kinds.includes(message.kind);
 
 describe("conclusion", () => {
   test("a lone voter leads at once", () => {
@@ -60,8 +55,8 @@ describe("conclusion", () => {
 
   test("a lost vote is sent again", () => {
     const stage = new Stage(3);
-    const release = stage.hold(kind("NOTIFY"));
-    stage.start(1, 2, 3).settle().drop(kind("NOTIFY"));
+    const release = stage.hold(kinds("NOTIFY"));
+    stage.start(1, 2, 3).settle().drop(kinds("NOTIFY"));
     release();
     expect(stage.settle().actor(3).role.kind).toBe("looking");
     expect(stage.pass(15).leader).toBe(3);
@@ -237,7 +232,7 @@ describe("hints", () => {
 
   test("an elector that looks again makes a leader that waits for it give up at once (ZOOKEEPER-3109)", () => {
     const stage = new Stage(3).start(1, 2).link(1, 3, false).link(2, 3, false);
-    stage.hold(kind("CEPOCH"));
+    stage.hold(kinds("CEPOCH"));
     stage.settle();
     expect(stage.actor(2).role).toMatchObject({ kind: "leading", phase: "discovery" });
     stage.disconnect(1, 2).settle();

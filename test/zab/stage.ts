@@ -60,6 +60,8 @@ const MOVES_MAX = 100_000;
 export class Stage {
   nowMs = 1000;
   readonly oracle = new Oracle();
+  /** Every message ever sent, in order. */
+  readonly sent: { readonly from: number; readonly to: number; readonly message: AnyMessage }[] = [];
   readonly #options: ZabOptions;
   readonly #actors = new Map<number, Actor>();
   readonly #queue: Item[] = [];
@@ -324,6 +326,13 @@ export class Stage {
     return this.actor(id).names;
   }
 
+  /** Messages of one kind sent from one node, to one node if it is named. */
+  messages<K extends AnyMessage["kind"]>(kind: K, from: number, to?: number): Extract<AnyMessage, { readonly kind: K }>[] {
+    return this.sent
+      .filter((entry) => entry.message.kind === kind && entry.from === from && (to === undefined || entry.to === to))
+      .map((entry) => entry.message as Extract<AnyMessage, { readonly kind: K }>);
+  }
+
   saw(id: number, event: string): boolean {
     return this.actor(id).events.some((e) => e.name === event);
   }
@@ -435,6 +444,7 @@ export class Stage {
   }
 
   #push(to: number, from: number, input: ZabInput, message: AnyMessage | undefined, laneName: string, life = this.actor(to).life): void {
+    if (message !== undefined) this.sent.push({ from, to, message });
     this.#queue.push({ from, to, life, input, message, lane: laneName });
   }
 
@@ -457,6 +467,11 @@ export class Stage {
 
 function lane({ dialer, acceptor }: Connection, end: "dialed" | "accepted"): string {
   return `session ${dialer.id}/${dialer.life}/${dialer.session}-${acceptor.id} ${end}`;
+}
+
+/** Matches messages of these kinds. */
+export function kinds(...names: readonly AnyMessage["kind"][]): Match {
+  return (message) => names.includes(message.kind);
 }
 
 /** True when `ledger` holds these lines in this order, others between them. */
