@@ -287,14 +287,17 @@ export const MUTANTS = [
     ],
   },
   {
-    id: "40",
-    rule: "A follower ahead of the leader is not counted.",
-    edits: [{ file: "zab/discovery.ts", find: "if (ahead) {", replace: "if (ahead && leading.initialEpoch < 0) {" }],
-  },
-  {
-    id: "41",
-    rule: "A read is confirmed by a heartbeat sent after it arrived.",
-    edits: [{ file: "zab/reads.ts", find: "seq: nextSeq });", replace: "seq: nextSeq - 1 });" }],
+    id: "8+40",
+    rule: "An epoch's initial history is the most advanced of a quorum: by the order of votes, and by not counting a follower ahead.",
+    edits: [
+      // Each alone is caught by the other: what the election gets wrong, discovery notices.
+      {
+        file: "zab/vote.ts",
+        find: "  if (a.epoch !== b.epoch) return a.epoch - b.epoch;\n  const byZxid = compareZxid(a.zxid, b.zxid);",
+        replace: "  const byZxid = 0 * compareZxid(a.zxid, b.zxid);",
+      },
+      { file: "zab/discovery.ts", find: "if (ahead) {", replace: "if (ahead && leading.initialEpoch < 0) {" },
+    ],
   },
   {
     id: "42",
