@@ -26,7 +26,7 @@ export interface Fault {
   readonly shortWrite?: () => number;
 }
 
-/** How much of what was not synced survives: nothing, all, some sectors, or some sectors and some writes up to a byte. */
+/** How much of what was not synced survives: nothing, all, some sectors, or either some sectors or everything up to some byte. */
 export type Tear = "none" | "all" | "sectors" | "random";
 
 export class CrashDisk implements Disk {
@@ -40,11 +40,14 @@ export class CrashDisk implements Disk {
   readonly #durableNames = new Map<string, FileModel>();
   #changes: NameChange[] = [];
 
-  /** Everything in `root` now counts as durable. */
-  constructor(root: string) {
+  /**
+   * Everything in `root` now counts as durable, unless `before` is given: the disk of an earlier process over the same files. Then what
+   * that one never synced is still only in the page cache, and, after a failed sync, marked clean: a new sync does not write it.
+   */
+  constructor(root: string, before?: CrashDisk) {
     this.root = root;
     for (const path of filesIn(root)) {
-      const file = { durable: readFileSync(path), pending: [] };
+      const file = { durable: before === undefined ? readFileSync(path) : before.durableContent(path), pending: [] };
       this.#names.set(path, file);
       this.#durableNames.set(path, file);
     }
@@ -139,16 +142,16 @@ export class CrashDisk implements Disk {
     const kept = tear === "none" ? 0 : tear === "all" ? this.#changes.length : random.int(0, this.#changes.length);
     for (const change of this.#changes.slice(0, kept)) applyChange(names, change);
     for (const [path, file] of names) {
-      let content = file.durable;
-      for (const { position, data } of file.pending) {
-        if (tear === "all") content = overlay(content, position, data);
-        else if (tear !== "none") content = tornOverlay(content, position, data, random, tear === "random" ? 0.25 : 0);
-      }
       const to = join(target, path.slice(this.root.length));
       mkdirSync(dirname(to), { recursive: true });
-      writeFileSync(to, content);
+      writeFileSync(to, survivor(file, tear, random));
     }
     return target;
+  }
+
+  /** What of this file is on disk for certain. */
+  durableContent(path: string): Buffer {
+    return this.#durableNames.get(path)?.durable ?? Buffer.alloc(0);
   }
 
   #of(fd: number): { file: FileModel; path: string } {
@@ -176,17 +179,39 @@ function overlay(content: Buffer, position: number, data: Buffer): Buffer {
   return out;
 }
 
-/** Some sectors of the write arrive; sometimes it is torn off at a byte instead, and everything after it in the write is lost. */
-function tornOverlay(content: Buffer, position: number, data: Buffer, random: Prng, bytewise: number): Buffer {
-  if (random.chance(bytewise)) return overlay(content, position, data.subarray(0, random.int(0, data.length)));
-  let out = overlay(content, position, Buffer.alloc(0));
-  const odds = random.float();
-  for (let start = 0; start < data.length;) {
-    const end = Math.min(data.length, start + SECTOR - ((position + start) % SECTOR));
-    if (random.chance(odds)) out = overlay(out, position + start, data.subarray(start, end));
-    start = end;
+/** What a crash leaves of a file. */
+function survivor({ durable, pending }: FileModel, tear: Tear, random: Prng): Buffer {
+  if (tear === "none" || pending.length === 0) return durable;
+  if (tear === "all") return pending.reduce((content, { position, data }) => overlay(content, position, data), durable);
+  if (tear === "random" && random.chance(0.25)) {
+    // The writes arrived in order, up to some byte.
+    let budget = random.int(
+      0,
+      pending.reduce((sum, { data }) => sum + data.length, 0),
+    );
+    return pending.reduce((content, { position, data }) => {
+      const part = data.subarray(0, budget);
+      budget -= part.length;
+      return overlay(content, position, part);
+    }, durable);
   }
-  return out;
+  // Each sector is as it was after some number of the writes that touched it: a sector is written whole or not at all.
+  let content = durable;
+  const odds = random.float();
+  const touched = new Map<number, { from: number; data: Buffer }[]>();
+  for (const { position, data } of pending) {
+    for (let start = 0; start < data.length;) {
+      const end = Math.min(data.length, start + SECTOR - ((position + start) % SECTOR));
+      const sector = Math.floor((position + start) / SECTOR);
+      touched.set(sector, [...(touched.get(sector) ?? []), { from: position + start, data: data.subarray(start, end) }]);
+      start = end;
+    }
+  }
+  for (const parts of touched.values()) {
+    const arrived = random.chance(odds) ? parts.length : random.int(0, parts.length - 1);
+    for (const { from, data } of parts.slice(0, arrived)) content = overlay(content, from, data);
+  }
+  return content;
 }
 
 function filesIn(folder: string): string[] {

@@ -216,6 +216,28 @@ describe("the log after a crash", () => {
   });
 });
 
+test("what a start reports as the log is on disk, even after a sync that failed and left its pages clean in the cache", async () => {
+  const root = temporaryFolder();
+  await makeLog(root);
+  const before = new CrashDisk(root);
+  const log = await openHarness(root, { disk: before });
+  await log.until(log.submit({ kind: "append", previous: ZXID_ZERO, entries: [entry(1, 1)] }));
+  before.fault = { fail: (operation, path) => (operation === "fdatasync" && path.endsWith(".wal") ? new Error("EIO") : undefined) };
+  await log.until(log.submit({ kind: "append", previous: { epoch: 1, counter: 1 }, entries: [entry(1, 2), entry(1, 3)] }));
+  expect(log.fatal()).toBeDefined();
+  await log.close();
+
+  const after = new CrashDisk(root, before);
+  const again = await openHarness(root, { disk: after });
+  expect(again.opened.entries).toHaveLength(3); // the cache has them, so this node will say that it has them
+  const image = after.image(temporaryFolder(), "none", new Prng(1));
+  await again.close();
+  const last = await openHarness(image);
+  expect(last.opened.entries).toHaveLength(3);
+  expect(last.damage).toBeUndefined();
+  await last.close();
+});
+
 /** A closed log of several segments, and what it holds. */
 async function closedLog(): Promise<{ root: string; counters: number[]; files: string[] }> {
   const root = temporaryFolder();

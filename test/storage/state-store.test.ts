@@ -11,6 +11,7 @@ import type { Failpoint } from "../../src/storage/identity.js";
 import type { SnapshotChunk, SnapshotEntry } from "../../src/storage/snapshot.js";
 import { createState, loadState } from "../../src/storage/state-files.js";
 import { StateStore } from "../../src/storage/state-store.js";
+import { setUnreadableTablesAside, tableProblem } from "../../src/storage/table-check.js";
 import { cleanTemporaryFolders, temporaryFolder } from "./log-harness.js";
 
 cleanTemporaryFolders();
@@ -381,6 +382,57 @@ describe("damage to the state", () => {
     const found = await loadState(...paths(root), nodeDisk);
     expect(found.kind).toBe("lost");
     expect(found.findings.join("\n")).toContain("written up to 1:2, but reads as of 1:1");
+  });
+
+  test.each<[string, (db: Level<string, Uint8Array>) => Promise<void>]>([
+    ["a key missing", (db) => db.del("00000001/b")],
+    ["a key too many", async (db) => db.put("00000001/d", (await db.get("00000001/c")).slice())],
+    ["an older value of a key, whole in itself", async (db) => db.put("00000001/a", await db.get("old-a"))],
+  ])("a state with %s is lost", async (_, spoil) => {
+    const root = await made();
+    const first = await open(root);
+    await first.store.checkpoint(
+      at(1),
+      ["a", "b", "c"].map((key) => ({ key, value: text(`1 ${key}`) })),
+    );
+    await first.store.close();
+    const db = new Level<string, Uint8Array>(join(root, "state"), { valueEncoding: "view" });
+    const old = await db.get("00000001/a");
+    await db.close();
+    const second = await open(root);
+    await second.store.checkpoint(at(2), [{ key: "a", value: text("2 a") }]);
+    await second.store.close();
+    await db.open();
+    await db.put("old-a", old);
+    await spoil(db);
+    await db.del("old-a");
+    await db.close();
+    const found = await loadState(...paths(root), nodeDisk);
+    expect(found.kind).toBe("lost");
+    expect(found.findings.join("\n")).toMatch(/should hold 3 keys|fails its checksum/);
+  });
+
+  test("any byte of a LevelDB table that is changed fails the table check, before LevelDB sees it", async () => {
+    const folder = join(temporaryFolder(), "tables");
+    const db = new Level<string, Uint8Array>(folder, { valueEncoding: "view", compression: false });
+    await db.batch(Array.from({ length: 120 }, (_, i) => ({ type: "put" as const, key: `key ${i}`, value: Buffer.alloc(60, i) })));
+    await (db as typeof db & { compactRange(start: string, end: string): Promise<void> }).compactRange("a", "z");
+    await db.close();
+    const name = tableOf(folder);
+    const table = readFileSync(join(folder, name));
+    expect(tableProblem(table)).toBeUndefined();
+    const unnoticed: number[] = [];
+    for (let place = 0; place < table.length; place++) {
+      table[place] = (table[place] ?? 0) ^ 0x10;
+      if (tableProblem(table) === undefined) unnoticed.push(place);
+      table[place] = (table[place] ?? 0) ^ 0x10;
+    }
+    // Only the padding between the footer's two handles and its magic number carries nothing.
+    expect(unnoticed.map((place) => place - table.length).filter((place) => place < -44 || place >= -8)).toEqual([]);
+    expect(tableProblem(table.subarray(0, table.length - 1))).toBeDefined();
+    writeFileSync(join(folder, name), table.subarray(0, 100));
+    expect(await setUnreadableTablesAside(folder)).toHaveLength(1);
+    expect(readdirSync(folder)).toContain(`${name}.unreadable`);
   });
 
   test("a value changed behind LevelDB's back fails the reader of a snapshot, who says so", async () => {
