@@ -4,6 +4,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import type Pg from "pg";
 import { formatNodeId, QuorateError, type NodeId } from "../base/index.js";
 import { connect, type Quorate } from "../client/index.js";
 import type { Bank } from "../demo/bank.js";
@@ -184,7 +185,7 @@ async function ownServers(concurrency: number, cleanup: Cleanup): Promise<readon
 }
 
 /** The driver is the user's own; the command line needs it only for this kind. */
-async function loadPg(): Promise<(typeof import("pg"))["default"]> {
+async function loadPg(): Promise<typeof Pg> {
   try {
     const module = await import("pg");
     return module.default;
