@@ -143,7 +143,10 @@ export class Instance {
   // ---- calls
 
   #received(node: SimNode, stream: Stream, frame: CoordinatorFrame): void {
-    if (frame.view !== undefined) this.#views.set(node, frame.view);
+    if (frame.view !== undefined) {
+      this.#views.set(node, frame.view);
+      if (this.resource.up) this.resource.forgetBelow(frame.view.forgottenBelowMs);
+    }
     const life = this.#life;
     for (const call of frame.calls) {
       this.#world.mark(

@@ -3,9 +3,10 @@
  *
  * Durable state survives a crash, work that was not prepared does not. Two kinds: "kv" remembers roll backs and so refuses a late
  * prepare; "sql" remembers only commits (its outcome row is written inside the branch) and may prepare again after a roll back,
- * which an inquiry then settles. Neither ever decides alone. Calls are idempotent.
+ * which an inquiry then settles. Neither ever decides alone. Calls are idempotent. Rows of gids that the cluster has forgotten are
+ * dropped, and such gids take no new work; what effects there were is kept apart from them, for the run's oracles.
  */
-import { assert, type Gid } from "../base/index.js";
+import { assert, gidTimeMs, type Gid } from "../base/index.js";
 import type { Vote } from "../txn/index.js";
 import type { World } from "./world.js";
 
@@ -57,6 +58,7 @@ export class Resource {
   readonly #outcomes = new Map<string, "committed" | "rolled-back">();
   readonly #effects = new Map<string, EffectRow>();
   #highestEpoch = 0;
+  #floorMs = 0;
   // ---- volatile, but for the locks of prepared branches, which come back with them
   readonly #locks = new Map<string, string>();
   readonly #working = new Map<string, { readonly work: Work; readonly owner: string }>();
@@ -127,6 +129,10 @@ export class Resource {
     if (this.#prepared.has(key)) return { vote: "yes", detail: "" };
     if (work === undefined) return this.#no(gid, branch, "the work is lost");
     this.#working.delete(key);
+    if (this.#isForgotten(gid)) {
+      this.#unlock(key, work);
+      return this.#no(gid, branch, "below the floor");
+    }
     if (work.deltas.length === 0) {
       this.#unlock(key, work);
       return { vote: "read-only", detail: "" };
@@ -149,6 +155,10 @@ export class Resource {
     const outcome = this.#outcomes.get(key);
     if (outcome === "committed" || this.#prepared.has(key)) return { vote: "yes", detail: "" };
     if (outcome === "rolled-back") return this.#no(gid, branch, "rolled back before");
+    if (this.#isForgotten(gid)) {
+      this.#world.cover("forgotten-prepare-refused");
+      return this.#no(gid, branch, "below the floor");
+    }
     if (work === undefined) return this.#no(gid, branch, "unknown branch");
     if (work.deltas.length === 0) return this.#canRead(key, work) ? { vote: "read-only", detail: "" } : "locked";
     if (work.deltas.some(([account]) => !this.#accounts.has(account))) return this.#no(gid, branch, "no such account");
@@ -172,6 +182,8 @@ export class Resource {
     const outcome = this.#outcomes.get(key);
     if (outcome === "committed") return;
     const prepared = this.#prepared.get(key);
+    // Its row is gone: what this participant acknowledged is the only thing that could have made the cluster forget it.
+    if (prepared === undefined && outcome === undefined && this.#isForgotten(gid) && this.#effects.has(key)) return;
     assert(
       prepared !== undefined,
       () =>
@@ -187,8 +199,7 @@ export class Resource {
 
   rollback(gid: Gid, branch: string): void {
     const key = keyOf(gid, branch);
-    const outcome = this.#outcomes.get(key);
-    assert(outcome !== "committed", () => `${this.name} is told to roll back branch ${branch} of ${gid}, which it committed`);
+    assert(!this.#effects.has(key), () => `${this.name} is told to roll back branch ${branch} of ${gid}, which it committed`);
     const working = this.#working.get(key);
     if (working !== undefined) {
       this.#working.delete(key);
@@ -200,7 +211,18 @@ export class Resource {
       this.#unlock(key, prepared.work);
       this.#watcher.rolledBack(this, gid, branch);
     }
-    if (this.kind === "kv") this.#outcomes.set(key, "rolled-back");
+    if (this.kind === "kv" && !this.#isForgotten(gid)) this.#outcomes.set(key, "rolled-back");
+  }
+
+  /** The cluster has forgotten every gid older than this. The floor and the rows change in one durable step. */
+  forgetBelow(floorMs: number): void {
+    if (floorMs <= this.#floorMs) return;
+    this.#floorMs = floorMs;
+    for (const key of this.#outcomes.keys()) {
+      if (!this.#isForgotten(gidOf(key))) continue;
+      this.#outcomes.delete(key);
+      this.#world.cover("outcome-row-dropped");
+    }
   }
 
   /** Prepared branches whose next question is due; each one's delay doubles. */
@@ -224,6 +246,10 @@ export class Resource {
 
   restart(): void {
     this.#up = true;
+  }
+
+  #isForgotten(gid: Gid): boolean {
+    return gidTimeMs(gid) < this.#floorMs;
   }
 
   #no(gid: Gid, branch: string, detail: string): { readonly vote: Vote; readonly detail: string } {
@@ -253,4 +279,8 @@ export class Resource {
 
 function keyOf(gid: Gid, branch: string): string {
   return `${gid}/${branch}`;
+}
+
+function gidOf(key: string): Gid {
+  return key.slice(0, key.indexOf("/")) as Gid;
 }

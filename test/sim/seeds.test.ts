@@ -60,6 +60,7 @@ test("forty seeds hold, each with decisions and a change of leader, and together
     "transfer-done",
     "damage-cleared",
     "forget",
+    "outcome-row-dropped",
     "unsynced-lost",
     "torn-append",
   ])
