@@ -155,10 +155,14 @@ export class TestParticipant {
       if (!this.#up || this.#instances.size === 0) return;
       const [instance, node] = world.random.pick([...this.#instances]);
       for (const row of this.#inDoubt(300)) world.inquire(node, instance, row.gid, row.branch);
-      this.#floorMs = Math.max(this.#floorMs, node.state.meta().floorMs);
+      const belowMs = node.state.forgottenBelowMs();
+      // This node may lag behind one that spoke before it.
+      this.#floorMs = Math.max(this.#floorMs, belowMs);
       for (const [at, row] of this.#rows) {
-        if (row.state !== "prepared" && gidTimeMs(row.gid) < this.#floorMs && node.state.lookup(row.gid).kind === "expired")
-          this.#rows.delete(at);
+        const timeMs = gidTimeMs(row.gid);
+        if (timeMs < belowMs && node.state.lookup(row.gid).kind !== "expired")
+          throw new Violation(`${row.gid} is said to be forgotten and has a record`);
+        if (row.state !== "prepared" && timeMs < this.#floorMs) this.#rows.delete(at);
       }
     });
   }
