@@ -1,5 +1,5 @@
 import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { Level } from "level";
 import { describe, expect, test } from "vitest";
 import { Prng } from "../../src/base/index.js";
@@ -410,6 +410,18 @@ describe("damage to the state", () => {
     const found = await loadState(...paths(root), nodeDisk);
     expect(found.kind).toBe("lost");
     expect(found.findings.join("\n")).toMatch(/should hold 3 keys|fails its checksum/);
+  });
+
+  test("a table with a flipped bit is moved out of LevelDB's sight, and the finding names its block", async () => {
+    const root = await several();
+    const path = join(root, "state", tableOf(join(root, "state")));
+    const bytes = readFileSync(path);
+    bytes[100] = (bytes[100] ?? 0) ^ 1;
+    writeFileSync(path, bytes);
+    const found = await loadState(...paths(root), nodeDisk);
+    expect(found.kind).toBe("lost");
+    expect(found.findings.join("\n")).toContain(`${path}: the block at offset 0 fails its checksum`);
+    expect(readdirSync(join(root, "state"))).toContain(`${basename(path)}.unreadable`);
   });
 
   test("any byte of a LevelDB table that is changed fails the table check, before LevelDB sees it", async () => {
