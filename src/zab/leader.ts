@@ -8,7 +8,7 @@ import { onEpochAcknowledged, onEpochAnnounced, onOwnPromiseDurable, onRefuse, t
 import { answerSettled } from "./election.js";
 import { heardFrom, sendPing } from "./heartbeat.js";
 import type { SessionId } from "./input.js";
-import { addLearner, dropLearner, electorsRemain, forgetLearner, mostAdvanced, quorumContactMs } from "./learner-tracker.js";
+import { addLearner, dropLearner, electorsRemain, forgetLearner, isTrusted, mostAdvanced, quorumContactMs } from "./learner-tracker.js";
 import type { SessionMessage } from "./message.js";
 import { isVoter } from "./quorum.js";
 import type { Leading, Notify, Transition } from "./roles.js";
@@ -59,9 +59,10 @@ export function onNotifyWhileLeading(core: Core, leading: Leading, from: NodeId,
   if (notify.wantsReply) answerSettled(core, leading, from);
   if (notify.state !== "looking") return undefined;
   core.askers.add(from);
-  if (notify.nonVoting || !isVoter(core.configuration, from)) return undefined;
+  if (!isVoter(core.configuration, from)) return undefined;
   // An elector of this round that asks is merely late; one of a later round has changed its mind (ZOOKEEPER-3109).
-  if ((leading.phase === "broadcast" || notify.round > core.round) && !leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
+  const gone = leading.phase === "broadcast" || notify.round > core.round || notify.nonVoting;
+  if (gone && !leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
   return checkElectors(core, leading);
 }
 
@@ -108,7 +109,7 @@ export function leaderWakeAtMs(core: Core, leading: Leading): number {
   for (const learner of leading.learners.values()) if (learner.log !== undefined) wakeAtMs = Math.min(wakeAtMs, learner.deadlineMs);
   for (const [peer, since] of leading.deserters) {
     const graceEndsMs = since + options.redialGraceMs;
-    if (!leading.learners.has(peer) && graceEndsMs > core.nowMs) wakeAtMs = Math.min(wakeAtMs, graceEndsMs);
+    if (!isTrusted(leading.learners.get(peer)) && graceEndsMs > core.nowMs) wakeAtMs = Math.min(wakeAtMs, graceEndsMs);
   }
   if (leading.phase !== "broadcast") return Math.min(wakeAtMs, leading.deadlineMs);
   const lossMs = Math.max(quorumContactMs(core, leading) + options.quorumLossMs, core.graceUntilMs);

@@ -108,7 +108,7 @@ export function quorumContactMs(core: Core, leading: Leading): number {
 export function electorsRemain(core: Core, leading: Leading): boolean {
   const graceMs = leading.phase === "broadcast" ? core.options.redialGraceMs : 0;
   return isQuorum(core.configuration, (id) => {
-    if (id === core.id || leading.learners.has(id)) return true;
+    if (id === core.id || isTrusted(leading.learners.get(id))) return true;
     const since = leading.deserters.get(id);
     return since === undefined ? !core.deadLinks.has(id) : core.nowMs < since + graceMs;
   });

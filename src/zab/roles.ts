@@ -176,7 +176,7 @@ export interface Leading {
   readonly sessions: Map<SessionId, Learner>;
   /** When each peer was last heard of in this term, across its connections. */
   readonly contacts: Map<NodeId, number>;
-  /** Voters that are looking again, and since when; they count as gone once their connection is. */
+  /** Voters that look for a leader, and since when; they count as gone once their connection is. */
   readonly deserters: Map<NodeId, number>;
   readonly reads: ReadRounds;
   pingSeq: number;
