@@ -1,5 +1,5 @@
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import { nodeId, zxid, type NodeId } from "../../src/base/index.js";
 import type { Configuration, Membership } from "../../src/zab/index.js";
 import { isQuorum, isVoter, reachedByQuorum, sameConfiguration, votersOf } from "../../src/zab/quorum.js";
