@@ -27,6 +27,8 @@ export class Checkpoints {
   #installStarted = false;
   #next: InstallWanted | undefined;
   readonly #pins = new Map<string, SessionId>();
+  /** Sessions that ended since the last wishes were looked at: a wish of one of them comes too late. */
+  #ended = new Set<SessionId>();
 
   constructor(state: StatePort, entriesMax: number, bytesMax: number, durable: Zxid) {
     this.#state = state;
@@ -64,8 +66,9 @@ export class Checkpoints {
     this.#startInstall();
   }
 
-  /** Pins the last durable checkpoint for the learner behind this session. */
-  pin(session: SessionId): { readonly snapshotId: string; readonly at: Zxid } {
+  /** Pins the last durable checkpoint for the learner behind this session; undefined when the session is gone: nobody would release it. */
+  pin(session: SessionId): { readonly snapshotId: string; readonly at: Zxid } | undefined {
+    if (this.#ended.has(session)) return undefined;
     const pin = this.#state.pinSnapshot();
     this.#pins.set(pin.snapshotId, session);
     return pin;
@@ -76,7 +79,13 @@ export class Checkpoints {
   }
 
   sessionEnded(session: SessionId): void {
+    this.#ended.add(session);
     for (const [snapshotId, owner] of this.#pins) if (owner === session) this.release(snapshotId);
+  }
+
+  /** Every wish that was made so far has been looked at: sessions are never used again, so no later one names an ended session. */
+  wishesServed(): void {
+    if (this.#ended.size > 0) this.#ended = new Set();
   }
 
   /** A newer wish replaces one that has not started: its session is gone. */

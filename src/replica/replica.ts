@@ -104,6 +104,8 @@ export class Replica {
   /** Set between "the core is established" and "every entry of earlier epochs is applied". */
   #establishAt: Zxid | undefined;
   #established = false;
+  /** While this node follows a leader that serves: the end of the history it was brought. What comes after it has just been made. */
+  #heardFrom: Zxid | undefined;
   #commitCalls = 0;
   #clients = 0;
   #halted = false;
@@ -151,7 +153,7 @@ export class Replica {
     if (ok) {
       this.#state.restore(decodeState(entries));
       this.#applied = at;
-      this.#stamps.observe(this.#state.meta().stampMs);
+      this.#stamps.recall(this.#state.meta().stampMs);
     }
     this.#checkpoints.installed(ok ? at : undefined);
     this.#zab.step({ kind: "snapshot-installed", session, at, ok }, this.#now());
@@ -305,8 +307,10 @@ export class Replica {
     this.#serveReads();
     for (const { session } of ready.snapshotWanted) {
       const pin = this.#checkpoints.pin(session);
+      if (pin === undefined) continue;
       this.#zab.step({ kind: "snapshot-ready", session, at: pin.at, snapshotId: pin.snapshotId }, this.#now());
     }
+    this.#checkpoints.wishesServed();
     for (const want of ready.installWanted) {
       if (this.#failpoint("snapshot-install")) return true;
       this.#checkpoints.install(want);
@@ -318,7 +322,8 @@ export class Replica {
     const { zxid } = entry;
     assert(compareZxid(zxid, this.#applied) > 0, () => `entry ${formatZxid(zxid)} applied twice, applied is ${formatZxid(this.#applied)}`);
     const stamped: StampedCommand = this.#proposals.take(zxid) ?? codecs.command.decode(entry.payload);
-    this.#stamps.observe(stamped.stampMs);
+    if (this.#heardFrom !== undefined && compareZxid(zxid, this.#heardFrom) > 0) this.#stamps.observe(stamped.stampMs);
+    else this.#stamps.recall(stamped.stampMs);
     const result = this.#state.apply(stamped, zxid);
     this.#applied = zxid;
     this.#checkpoints.applied(entry.payload.length);
@@ -332,6 +337,7 @@ export class Replica {
     this.#role = role;
     const broadcasting = role.kind === "leading" && role.phase === "broadcast";
     if (wasLeading && (!broadcasting || role.epoch !== epochBefore)) this.#resign();
+    this.#heardFrom = role.kind === "following" && role.phase === "broadcast" ? this.#zab.status().lastLogged : undefined;
     if (broadcasting && !this.#established) this.#establishAt = this.#zab.status().committed;
     else if (!broadcasting) this.#establishAt = undefined;
     this.#ports.observer.event("role", {

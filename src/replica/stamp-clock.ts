@@ -35,11 +35,25 @@ export class StampClock {
     return Math.max(this.#lastStampMs, Math.floor(this.#estimate(monotonicMs, wallMs)));
   }
 
-  /** A record with this stamp was applied. */
+  /** A record with this stamp was applied, and it was made just now. */
   observe(stampMs: number): void {
     if (stampMs < this.#lastStampMs) return;
     this.#lastStampMs = stampMs;
     if (this.#leading === undefined) this.#anchor = { stampMs, monotonicMs: this.#read().monotonicMs };
+  }
+
+  /**
+   * A record with this stamp was applied, and it was made some time ago: nobody knows how long. It is a lower bound and no more: an
+   * anchor made of it would put the clock back by the record's age, and clients that had the time of the leader before would be
+   * refused for as long as that.
+   */
+  recall(stampMs: number): void {
+    if (stampMs < this.#lastStampMs) return;
+    this.#lastStampMs = stampMs;
+    const anchor = this.#anchor;
+    if (this.#leading !== undefined || anchor === undefined) return;
+    const { monotonicMs } = this.#read();
+    if (anchor.stampMs + (monotonicMs - anchor.monotonicMs) < stampMs) this.#anchor = { stampMs, monotonicMs };
   }
 
   /** This node was established as leader: from here its monotonic clock alone moves the stamp. */
