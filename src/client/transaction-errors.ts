@@ -16,9 +16,21 @@ export function abortedError(decided: Decided): QuorateError {
   });
 }
 
-/** A branch that the cluster does not know is never prepared, so the transaction cannot commit whatever became of the record. */
+/** Refusals of a gid that has had a life before this scope: that life may have ended in a commit. */
+const LIVED_BEFORE: ReadonlySet<string> = new Set([
+  "QUORATE_ALREADY_DECIDED",
+  "QUORATE_WRONG_STATE",
+  "QUORATE_BRANCH_MISMATCH",
+  "QUORATE_EXPIRED",
+]);
+
+/**
+ * A branch that the cluster does not know is never prepared, so the transaction cannot commit whatever became of the record. That is
+ * not so when the caller brought a gid that was used before: then the refusal speaks of that use, and what it says is passed on.
+ */
 export function notRegistered(error: unknown, gid: Gid): unknown {
   if (!(error instanceof QuorateError)) return error;
+  if (LIVED_BEFORE.has(error.code)) return withOutcome(error, "unknown", gid);
   const code = error.code === "QUORATE_OUTCOME_UNKNOWN" ? "QUORATE_NO_QUORUM" : error.code;
   return new QuorateError(code, `the transaction could not be recorded, so it was not committed: ${error.message}`, {
     outcome: "aborted",
