@@ -7,6 +7,7 @@
  * Inside, a client is one mutable object in a list by last use, so that neither a put nor the floor walks all of them; immutable
  * ClientMemory values are made only for a checkpoint.
  */
+import { uuidTimeMs } from "../base/index.js";
 import type { Zxid } from "../base/index.js";
 import type { ClientMemory } from "./api.js";
 
@@ -111,14 +112,20 @@ export class ClientMemories {
     this.#append(client);
   }
 
-  /** Forgets every client last used below `floorMs`; their ids. */
+  /**
+   * Forgets every client last used below `floorMs` whose own time is below it too; their ids. One whose clock runs ahead stays until
+   * the floor has passed its name: dropped earlier, a late repetition would be taken for a new client's request and done twice.
+   */
   dropIdle(floorMs: number): string[] {
     const dropped: string[] = [];
-    while (this.#oldest !== undefined && this.#oldest.lastStampMs < floorMs) {
-      const client = this.#oldest;
-      this.#unlink(client);
-      this.#clients.delete(client.client);
-      dropped.push(client.client);
+    for (let client = this.#oldest; client !== undefined && client.lastStampMs < floorMs;) {
+      const { newer } = client;
+      if (uuidTimeMs(client.client) < floorMs) {
+        this.#unlink(client);
+        this.#clients.delete(client.client);
+        dropped.push(client.client);
+      }
+      client = newer;
     }
     return dropped;
   }
