@@ -20,6 +20,7 @@ import type {
 } from "./api.js";
 import { Chores } from "./chores.js";
 import { Clients } from "./clients.js";
+import { clip } from "./clip.js";
 import type { Context, TimerOwner } from "./context.js";
 import { Courier } from "./courier.js";
 import { Decider } from "./decider.js";
@@ -170,7 +171,7 @@ class LeaderDriver implements Coordinator {
   /** The participant settled the branch another way: recorded and alarmed, never a second decision, never retried. */
   #heuristic(branch: BranchDrive, outcome: Extract<Command, { kind: "HEURISTIC" }>["outcome"], detail: string): void {
     const { gid } = branch.drive;
-    const note = detail.slice(0, 500);
+    const note = clip(detail, 500);
     if (branch.owed) {
       this.#outbox.propose({ kind: "HEURISTIC", gid, branch: branch.id, outcome, by: `participant ${branch.participant}`, note });
     }

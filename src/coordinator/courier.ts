@@ -7,6 +7,7 @@
 import { must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
 import type { BranchPhase, InstanceId } from "./api.js";
+import { clip } from "./clip.js";
 import type { Context } from "./context.js";
 import { BranchList } from "./drive.js";
 import type { BranchDrive } from "./drive.js";
@@ -150,7 +151,7 @@ export class Courier {
     const { options, outbox, wheel } = this.#context;
     const line = this.#line(branch.participant);
     branch.failures++;
-    branch.lastError = detail.slice(0, ERROR_CHARS_MAX);
+    branch.lastError = clip(detail, ERROR_CHARS_MAX);
     line.failures++;
     if (line.breaker === "half-open" || (line.breaker === "closed" && line.failures >= options.breakerFailures)) {
       line.breaker = "open";

@@ -13,6 +13,7 @@ import { alreadyDecidedAnswer, decidedAnswer, decisionIn, gidError } from "./ans
 import type { RecordedDecision } from "./answers.js";
 import type { Chores } from "./chores.js";
 import type { Clients } from "./clients.js";
+import { clip } from "./clip.js";
 import type { Context } from "./context.js";
 import type { Courier } from "./courier.js";
 import { BranchDrive, Drive } from "./drive.js";
@@ -104,6 +105,8 @@ export class Decider {
   ): void {
     this.#clients.untrack(drive);
     drive.stage = "sealing";
+    // What an earlier Commit listed with other contents and nobody was asked for yet must never be asked for.
+    for (const branch of drive.replaced(branches)) this.#courier.settle(branch);
     drive.list(branches);
     const { gid, client, timeoutMs } = drive;
     this.#context.outbox.propose({ kind: "BEGIN", gid, client, timeoutMs, branches: sortedById(branches), votes });
@@ -160,7 +163,7 @@ export class Decider {
     this.#courier.replied(branch, "idle", nowMs);
     if (branch.vote === undefined) {
       branch.vote = vote;
-      branch.voteDetail = detail.slice(0, DETAIL_CHARS_MAX);
+      branch.voteDetail = clip(detail, DETAIL_CHARS_MAX);
       if (branch.listed) drive.missing--;
     } else if (branch.vote === "read-only" && vote === "yes") {
       // A repeated prepare did the work again. Before the decision is proposed that copy counts; after it, it is a duplicate.
@@ -207,7 +210,7 @@ export class Decider {
   /** Proposes the abort, unless a decision is on its way: the first one in the log wins whatever is proposed here. */
   abort(drive: Drive, reason: AbortReason, detail: string): void {
     if (drive.stage === "decided") return;
-    drive.abortWanted ??= { reason, detail: detail.slice(0, DETAIL_CHARS_MAX) };
+    drive.abortWanted ??= { reason, detail: clip(detail, DETAIL_CHARS_MAX) };
     if (drive.deciding !== undefined) return;
     drive.deciding = "abort";
     const wanted = drive.abortWanted;

@@ -142,6 +142,13 @@ export class Drive extends Timed {
     return this.branches.some((branch) => branch.id === spec.id && branch.attempt > 0 && !sameBranch(branch, spec));
   }
 
+  /** Takes out the branches that `specs` names with other contents; nobody was asked for them (see {@link contradicts}). */
+  replaced(specs: readonly BranchSpec[]): BranchDrive[] {
+    const out = this.branches.filter((branch) => specs.some((spec) => spec.id === branch.id && !sameBranch(branch, spec)));
+    if (out.length > 0) this.branches = this.branches.filter((branch) => !out.includes(branch));
+    return out;
+  }
+
   /** Makes `specs` the list whose votes count. Votes of branches that were asked before are kept. */
   list(specs: readonly BranchSpec[]): void {
     for (const branch of this.branches) branch.listed = false;

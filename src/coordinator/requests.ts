@@ -205,8 +205,10 @@ export class Requests {
     const problem = this.#commitProblem(body, found, drive);
     if (problem !== undefined) return problem;
     if (drive === undefined) drive = this.#decider.create(gid, body.client, this.#timeoutMs(body.timeoutMs), "unrecorded", nowMs);
-    if (drive.stage !== "sealing" && drive.stage !== "sealed") this.#decider.begin(drive, branches, votes, nowMs);
-    return this.#waitFor(drive, "commit", from);
+    // First the place to wait: "nothing was proposed" must not be said of a BEGIN that was.
+    const full = this.#waitFor(drive, "commit", from);
+    if (full === undefined && drive.stage !== "sealing" && drive.stage !== "sealed") this.#decider.begin(drive, branches, votes, nowMs);
+    return full;
   }
 
   #commitProblem(body: Of<"commit">, found: Lookup, drive: Drive | undefined): Answer | undefined {
@@ -265,9 +267,9 @@ export class Requests {
         drive = this.#decider.create(gid, "", TXN_LIMITS.timeoutMsMax, "unrecorded", nowMs);
       }
     }
-    const answer = this.#waitFor(drive, "abort", from);
-    this.#decider.abort(drive, "client", "the client asked for the abort");
-    return answer;
+    const full = this.#waitFor(drive, "abort", from);
+    if (full === undefined) this.#decider.abort(drive, "client", "the client asked for the abort");
+    return full;
   }
 
   #waitFor(drive: Drive, kind: "commit" | "late-commit" | "abort" | "outcome", from: From): Answer | undefined {
