@@ -192,6 +192,17 @@ describe("a lost client", () => {
     expect(desk.kinds.filter((kind) => kind !== "FLOOR")).toEqual([]);
   });
 
+  test("loses nothing whose Commit is on its way into the log", () => {
+    const desk = new Desk();
+    desk.coordinator.clientUp(1, CLIENT, desk.nowMs);
+    const gid = desk.gid();
+    desk.open(gid, [brought("b1")], CLIENT);
+    desk.commit(gid, [brought("b1"), asked("b2", "stock")]);
+    desk.coordinator.clientDown(1, desk.nowMs);
+    desk.pass(5_000);
+    expect(desk.kinds.filter((kind) => kind !== "FLOOR")).toEqual(["BEGIN"]);
+  });
+
   test("has the same time to find a new leader", () => {
     const desk = new Desk();
     desk.coordinator.clientUp(1, CLIENT, desk.nowMs);
