@@ -13,7 +13,7 @@ import type { Disk } from "./disk.js";
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, segmentSeed } from "./log-format.js";
 import type { SegmentHeader } from "./log-format.js";
 
-const FILL_CHUNK = Buffer.alloc(256 * 1024);
+const FILL_CHUNK = Buffer.alloc(1024 * 1024);
 /** A sync after this many bytes: a spare's zeros must not pile up in front of a commit's few kilobytes. */
 const FILL_SYNC_BYTES = 2 * 1024 * 1024;
 
