@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { machineBusySeconds, processUsage } from "../bench/process-usage.js";
 import { QuorateError } from "../base/index.js";
 import { connect, type Quorate } from "../client/index.js";
+import { atInterrupt } from "./interrupt.js";
 import { LocalCluster, PROGRAM } from "./local-cluster.js";
 import { note } from "./output.js";
 import { findPortBlock } from "./ports.js";
@@ -51,10 +52,12 @@ export class BenchCluster {
 
   static async open(options: BenchOptions): Promise<BenchCluster> {
     const dir = mkdtempSync(join(tmpdir(), "quorate-bench-"));
+    atInterrupt(() => rmSync(dir, { recursive: true, force: true }));
     if (options.endpoints !== undefined) return new BenchCluster(await connect(options.endpoints), undefined, dir);
     const block = await findPortBlock(options.nodes);
     const cluster = new LocalCluster({ clusterId: "bench", dir, ports: block.ports, args: options.nodeArgs });
     process.once("exit", () => cluster.killAll());
+    atInterrupt(() => cluster.killAll());
     cluster.startAll();
     const { leader } = await cluster.ready(READY_TIMEOUT_MS);
     note(`Cluster of ${options.nodes} nodes on ${cluster.endpoints}, leader n${leader}.`);
@@ -80,6 +83,7 @@ export class BenchCluster {
       child.stdin?.on("error", () => undefined);
       this.#children.push({ name, process: child });
       process.once("exit", () => child.kill("SIGKILL"));
+      atInterrupt(() => child.kill("SIGKILL"));
     }
     const untilMs = performance.now() + ATTACH_TIMEOUT_MS;
     for (;;) {

@@ -13,6 +13,7 @@ import { openKvBank } from "../demo/kv-bank.js";
 import { BenchCluster } from "./bench-cluster.js";
 import { EXIT } from "./command.js";
 import type { ExitCode } from "./exit-codes.js";
+import { atInterrupt } from "./interrupt.js";
 import { formatTable, note, printResult, type OutputFormat } from "./output.js";
 
 const QUIET_MS = 1_500;
@@ -38,6 +39,7 @@ export async function failover(format: OutputFormat, kills: number, rate: number
       outcome: (ref: Parameters<InDoubtMeter["yes"]>[0]) => meter.outcome(ref),
     };
     for (const name of ["gap-a", "gap-b"]) banks.push(await openKvBank(name, current));
+    for (const bank of banks) atInterrupt(() => bank.discard());
     await quorate.attach(...banks.map((bank) => bank.participant));
     const stream = new PacedStream(
       transactionLoad(

@@ -16,6 +16,7 @@ import { TransferRun, type KillMode, type TransferReport, type Victims } from ".
 import { startPostgres } from "../testing/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "./command.js";
 import type { ExitCode } from "./exit-codes.js";
+import { atInterrupt } from "./interrupt.js";
 import { LocalCluster } from "./local-cluster.js";
 import { formatTable, note, printResult } from "./output.js";
 import { findPortBlock } from "./ports.js";
@@ -70,10 +71,6 @@ async function run(args: CommandArgs): Promise<ExitCode> {
     timeoutMs: positive(args, "timeout-ms") ?? 10_000,
   };
   const cleanup: Cleanup = { steps: [] };
-  const stop = (): void => {
-    void clean(cleanup).then(() => process.exit(EXIT.failed));
-  };
-  for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) process.once(signal, stop);
   try {
     const cluster =
       endpoints === undefined ? await startCluster(Number(text(args, "nodes") ?? "3"), text(args, "data-dir"), cleanup) : undefined;
@@ -113,9 +110,16 @@ async function startCluster(nodes: number, keep: string | undefined, cleanup: Cl
   if (block.shift > 0) note(`Port ${block.taken} is in use: all ports are shifted by ${block.shift}.`);
   const cluster = new LocalCluster({ clusterId: "demo", dir, ports: block.ports, args: [] });
   process.once("exit", () => cluster.killAll());
+  const forget = (): void => {
+    if (keep === undefined) rmSync(dir, { recursive: true, force: true });
+  };
+  atInterrupt(() => {
+    cluster.killAll();
+    forget();
+  });
   cleanup.steps.push(async () => {
     await cluster.stopAll(0);
-    if (keep === undefined) rmSync(dir, { recursive: true, force: true });
+    forget();
   });
   cluster.startAll();
   const { leader, epoch } = await cluster.ready(READY_TIMEOUT_MS);
@@ -143,7 +147,10 @@ function victims(cluster: LocalCluster): Victims {
 
 async function kvBanks(quorate: Quorate, meter: InDoubtMeter, accounts: number, cleanup: Cleanup): Promise<readonly [Bank, Bank]> {
   const banks = [await openKvBank(BANKS[0], meter), await openKvBank(BANKS[1], meter)] as const;
-  for (const bank of banks) cleanup.steps.push(() => bank.close());
+  for (const bank of banks) {
+    cleanup.steps.push(() => bank.close());
+    atInterrupt(() => bank.discard());
+  }
   await quorate.attach(...banks.map((bank) => bank.participant));
   await fundKvBanks(quorate, banks, accounts, BALANCE);
   return banks;
@@ -179,7 +186,10 @@ async function postgresBanks(
 async function ownServers(concurrency: number, cleanup: Cleanup): Promise<readonly string[]> {
   const options = { maxPreparedTransactions: 4 * concurrency + 64, maxConnections: concurrency + 32 };
   const servers = await Promise.all(BANKS.map(() => startPostgres(options)));
-  for (const server of servers) cleanup.steps.push(() => server.stop());
+  for (const server of servers) {
+    cleanup.steps.push(() => server.stop());
+    atInterrupt(() => server.stopSync());
+  }
   note(`Two PostgreSQL servers on ports ${servers.map((server) => server.port).join(" and ")}.`);
   return servers.map((server) => server.dsn);
 }

@@ -20,4 +20,6 @@ export interface Bank {
   locks(): Promise<number>;
   /** The store and everything that was started for it. */
   close(): Promise<void>;
+  /** Removes what `close` would, at once, for a process that is about to end. */
+  discard(): void;
 }

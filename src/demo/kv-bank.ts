@@ -1,6 +1,7 @@
 /**
  * A bank on the embedded key-value participant: accounts `acct/N`, ledger rows `ledger/<gid>`.
  */
+import { rmSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -38,6 +39,7 @@ export async function openKvBank(name: string, meter: DoubtSink): Promise<Bank> 
       await store.close();
       await rm(dir, { recursive: true, force: true });
     },
+    discard: () => rmSync(dir, { recursive: true, force: true }),
   };
 }
 

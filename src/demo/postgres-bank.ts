@@ -43,5 +43,6 @@ export async function openPostgresBank(name: string, pool: Pool, meter: InDoubtM
         "select count(*) as n from pg_locks where pid is null and database = (select oid from pg_database where datname = current_database())",
       ),
     close: () => Promise.resolve(),
+    discard: () => undefined,
   };
 }
