@@ -127,7 +127,8 @@ export class LocalCluster {
     const child = spawn(process.execPath, [...args, ...this.#options.args, ...(extra.args ?? [])], {
       stdio: ["pipe", log, log],
       detached: true,
-      env: { ...process.env, ...this.#options.env, ...extra.env },
+      // Checkpoints, snapshots and the filling of spare segments must not queue in front of the log's sync; libuv's default is four.
+      env: { UV_THREADPOOL_SIZE: "8", ...process.env, ...this.#options.env, ...extra.env },
     });
     closeSync(log);
     // Writing to a node that just died must not end this process; nothing is ever written.

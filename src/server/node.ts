@@ -121,6 +121,8 @@ class NodeParts implements RunningNode {
     );
     closers.push(() => storage.close());
     this.#replica.set(this.#makeReplica(storage));
+    // The replica has taken over what was recovered; a second reference would hold up to a whole log in memory.
+    storage.forgetRecovered();
     const net = this.#net.set(await this.#openNet(storage));
     closers.push(() => net.shutdown());
     const server = this.#server.set(await this.#openServer());
