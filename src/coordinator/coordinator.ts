@@ -6,7 +6,7 @@
  */
 import { unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
-import type { ApplyResult, Command, StampedCommand, StateMachine } from "../txn/index.js";
+import type { ApplyResult, Command, StampedCommand, StateMachine, Transaction } from "../txn/index.js";
 import { decisionIn, errorAnswer, notProposed, outcomeUnknown, refusalAnswer } from "./answers.js";
 import type {
   BranchReply,
@@ -318,11 +318,11 @@ class LeaderDriver implements Coordinator {
     if (!this.#established) return;
     switch (result.kind) {
       case "opened":
-        return this.#opened(result.transaction.gid, nowMs);
+        return this.#opened(result.transaction, nowMs);
       case "enlisted": {
-        const drive = this.#drives.get(result.transaction.gid);
+        const drive = this.#drives.get(result.transaction.gid) ?? this.#decider.adopt(result.transaction, nowMs);
         const { command } = entry;
-        if (drive === undefined || command.kind !== "ENLIST") return;
+        if (command.kind !== "ENLIST") return;
         return this.#decider.answerFirst(drive, "enlist", command.branch.id, { kind: "enlisted", gid: command.gid });
       }
       case "sealed": {
@@ -355,9 +355,10 @@ class LeaderDriver implements Coordinator {
     }
   }
 
-  #opened(gid: Gid, nowMs: number): void {
-    const drive = this.#drives.get(gid);
-    if (drive === undefined) return;
+  #opened(transaction: Transaction, nowMs: number): void {
+    const { gid } = transaction;
+    // Whatever is recorded is watched, so that nothing stays open for ever.
+    const drive = this.#drives.get(gid) ?? this.#decider.adopt(transaction, nowMs);
     if (drive.stage === "opening" || drive.stage === "unrecorded") {
       drive.stage = "open";
       this.#clients.track(drive, nowMs);

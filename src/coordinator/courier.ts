@@ -191,7 +191,8 @@ export class Courier {
     if (line.breaker === "closed") return;
     line.breaker = "half-open";
     // When nobody waits the next call is the probe.
-    const probe = line.waiting.toArray().find((branch) => branch.status !== "paused");
+    let probe = line.waiting.first;
+    while (probe?.status === "paused") probe = probe.listNext;
     if (probe !== undefined && line.instances.length > 0) this.#transmit(probe, line, nowMs);
   }
 

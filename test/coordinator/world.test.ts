@@ -31,7 +31,7 @@ test("atomic, decided once, and every prepared branch resolved, through any fail
   expect(total["inquiryAborts"]).toBeGreaterThan(0);
   expect(total["readOnlyCommits"]).toBeGreaterThan(0);
   expect(total["forgotten"]).toBeGreaterThan(SEEDS);
-});
+}, 300_000);
 
 test("a leader's death aborts nothing", () => {
   const total = hunt("promise", true, 15);
@@ -39,4 +39,4 @@ test("a leader's death aborts nothing", () => {
   expect(total["aborts"]).toBe(0);
   expect(total["commits"]).toBeGreaterThan(SEEDS * 10);
   expect(total["leaders"]).toBeGreaterThan(SEEDS * 1.5);
-});
+}, 300_000);
