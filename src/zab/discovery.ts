@@ -9,7 +9,7 @@
 import { assert, compareZxid } from "../base/index.js";
 import type { NodeId } from "../base/index.js";
 import type { Core } from "./core.js";
-import { dropLearner } from "./learner-tracker.js";
+import { dropLearner, extendDeadline } from "./learner-tracker.js";
 import type { SessionMessage } from "./message.js";
 import { isQuorum, isVoter, versionOf } from "./quorum.js";
 import type { Following, Leading, Learner, Transition } from "./roles.js";
@@ -71,6 +71,8 @@ export function onEpochAnnounced(core: Core, leading: Leading, learner: Learner,
   if (compareZxid(message.configVersion, versionOf(core.configuration)) > 0)
     return dropLearner(core, leading, learner, "newer-configuration");
   learner.stage = "announced";
+  // From here on it waits for this leader, which has a limit of its own.
+  learner.deadlineMs = Infinity;
   learner.damage = message.damage;
   learner.acceptedEpoch = message.acceptedEpoch;
   learner.joinedAtPingSeq = leading.pingSeq;
@@ -117,7 +119,7 @@ export function onEpochAcknowledged(core: Core, leading: Leading, learner: Learn
   if (learner.stage !== "promising" || message.epoch !== leading.epoch) return dropLearner(core, leading, learner, "protocol");
   learner.stage = "promised";
   learner.log = message;
-  learner.heardMs = core.nowMs;
+  learner.deadlineMs = Infinity;
   if (leading.phase !== "discovery") {
     // The history is fixed: whatever a late follower has beyond it was never committed.
     startSync(core, leading, learner);
@@ -139,6 +141,7 @@ export function onEpochAcknowledged(core: Core, leading: Leading, learner: Learn
 
 function proposeEpoch(core: Core, leading: Leading, learner: Learner): void {
   learner.stage = "promising";
+  extendDeadline(core, learner);
   core.out.session(learner.session, { kind: "NEWEPOCH", epoch: leading.epoch });
 }
 

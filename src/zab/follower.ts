@@ -12,6 +12,7 @@ import { SilenceDetector } from "./detector.js";
 import { announceEpoch, onNewEpoch, sendPromise } from "./discovery.js";
 import { answerSettled } from "./election.js";
 import type { ControlMessage, SessionMessage } from "./message.js";
+import { isVoter } from "./quorum.js";
 import type { Following, Notify, Transition } from "./roles.js";
 import { acceptLeadership, onDiff, onNewLeader, onSnap, onTrunc, onUpToDate } from "./synchronization.js";
 
@@ -117,7 +118,7 @@ export function onAbdication(
 export function onNotifyWhileFollowing(core: Core, following: Following, from: NodeId, notify: Notify): Transition | undefined {
   if (notify.wantsReply) answerSettled(core, following, from);
   if (notify.state !== "looking") return undefined;
-  core.askers.add(from);
+  if (isVoter(core.configuration, from)) core.askers.add(from);
   // The leader itself looks for one, in an election after the one it won: it is no leader any more.
   if (from === following.leader && notify.round > core.round) return { kind: "look", reason: "leader-looking" };
   return undefined;

@@ -6,7 +6,7 @@
 import type { NodeId } from "../base/index.js";
 import { learnCommit } from "./broadcast.js";
 import type { Core } from "./core.js";
-import { isTrusted, quorumPongSeq } from "./learner-tracker.js";
+import { extendDeadline, isTrusted, quorumPongSeq } from "./learner-tracker.js";
 import type { ControlMessage } from "./message.js";
 import type { Following, Leading } from "./roles.js";
 
@@ -41,10 +41,7 @@ export function onPong(core: Core, leading: Leading, from: NodeId, message: Of<"
   heardFrom(core, leading, from);
   if (message.seq <= learner.pongSeq) return;
   learner.pongSeq = message.seq;
-  // A learner that fetches a snapshot, or waits to be offered the epoch, is in time as long as it answers.
-  if (learner.stage === "awaiting-snapshot" || (learner.stage === "streaming" && !learner.upToDateSent)) {
-    learner.deadlineMs = core.nowMs + core.options.initLimitMs;
-  }
+  if (learner.stage === "awaiting-snapshot" || learner.stage === "streaming") extendDeadline(core, learner);
   confirmReads(core, leading);
 }
 

@@ -36,7 +36,6 @@ export function onLearnerSessionDown(core: Core, leading: Leading, session: Sess
 export function onLearnerMessage(core: Core, leading: Leading, session: SessionId, message: SessionMessage): Transition | undefined {
   const learner = leading.sessions.get(session);
   if (learner === undefined) return undefined;
-  learner.heardMs = core.nowMs;
   heardFrom(core, leading, learner.peer);
   switch (message.kind) {
     case "CEPOCH":
@@ -58,8 +57,8 @@ export function onLearnerMessage(core: Core, leading: Leading, session: SessionI
 export function onNotifyWhileLeading(core: Core, leading: Leading, from: NodeId, notify: Notify): Transition | undefined {
   if (notify.wantsReply) answerSettled(core, leading, from);
   if (notify.state !== "looking") return undefined;
-  core.askers.add(from);
   if (!isVoter(core.configuration, from)) return undefined;
+  core.askers.add(from);
   // An elector of this round that asks is merely late; one of a later round has changed its mind (ZOOKEEPER-3109).
   const gone = leading.phase === "broadcast" || notify.round > core.round || notify.nonVoting;
   if (gone && !leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
@@ -81,7 +80,8 @@ export function onLeaderPersisted(core: Core, leading: Leading): Transition | un
 export function onLeaderTimers(core: Core, leading: Leading): Transition | undefined {
   const { nowMs, options } = core;
   for (const learner of leading.learners.values()) {
-    if (nowMs >= learner.deadlineMs && learner.log !== undefined) dropLearner(core, leading, learner, "init-limit");
+    if (nowMs < learner.deadlineMs || nowMs < core.graceUntilMs) continue;
+    dropLearner(core, leading, learner, learner.upToDateSent ? "silent" : "init-limit");
   }
   if (leading.phase !== "broadcast") {
     if (nowMs >= leading.deadlineMs) return abdicate(core, leading, "init-limit", undefined);
@@ -106,7 +106,7 @@ export function onLeaderTimers(core: Core, leading: Leading): Transition | undef
 export function leaderWakeAtMs(core: Core, leading: Leading): number {
   const { options } = core;
   let wakeAtMs = Math.min(leading.pingAtMs, leading.transfer?.untilMs ?? Infinity);
-  for (const learner of leading.learners.values()) if (learner.log !== undefined) wakeAtMs = Math.min(wakeAtMs, learner.deadlineMs);
+  for (const learner of leading.learners.values()) wakeAtMs = Math.min(wakeAtMs, Math.max(learner.deadlineMs, core.graceUntilMs));
   for (const [peer, since] of leading.deserters) {
     const graceEndsMs = since + options.redialGraceMs;
     if (!isTrusted(leading.learners.get(peer)) && graceEndsMs > core.nowMs) wakeAtMs = Math.min(wakeAtMs, graceEndsMs);

@@ -55,13 +55,22 @@ export function addLearner(core: Core, leading: Leading, session: SessionId, pee
     pinIndex: Infinity,
     joinedAtPingSeq: leading.pingSeq,
     pongSeq: 0,
-    heardMs: core.nowMs,
     deadlineMs: core.nowMs + core.options.initLimitMs,
   };
   leading.learners.set(peer, learner);
   leading.sessions.set(session, learner);
   leading.deserters.delete(peer);
   return learner;
+}
+
+/**
+ * Every learner owes something in bounded time, or it is let go: one that is current a sign of life (ZOOKEEPER-3240), one that is being
+ * synchronized an answer to a heartbeat (a snapshot in transfer takes as long as it takes), any other its next message.
+ */
+export function extendDeadline(core: Core, learner: Learner): void {
+  const { options, nowMs } = core;
+  const silenceMs = Math.max(options.quorumLossMs, options.followerSilenceMsMax);
+  learner.deadlineMs = nowMs + (learner.upToDateSent ? silenceMs : options.initLimitMs);
 }
 
 /** Ends a learner's session from this side. */

@@ -148,7 +148,7 @@ export interface Learner {
   /** Heartbeats with a higher seq were sent after it joined. */
   joinedAtPingSeq: number;
   pongSeq: number;
-  heardMs: number;
+  /** Its next step, or once it is current its next sign of life, must come before this. */
   deadlineMs: number;
 }
 

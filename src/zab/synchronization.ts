@@ -15,7 +15,7 @@ import { mayBecomeCurrent } from "./damage.js";
 import { commonPrefix, type History, type RemoteLog } from "./history.js";
 import type { SessionId, SyncKind } from "./input.js";
 import { sendPing } from "./heartbeat.js";
-import { dropLearner } from "./learner-tracker.js";
+import { dropLearner, extendDeadline } from "./learner-tracker.js";
 import type { SessionMessage } from "./message.js";
 import { isQuorum, isVoter, sameConfiguration } from "./quorum.js";
 import type { Following, Leading, Learner, Transition } from "./roles.js";
@@ -50,6 +50,7 @@ export function startSync(core: Core, leading: Leading, learner: Learner): void 
       learner.stage = "awaiting-snapshot";
       // Whatever snapshot storage has, it is of a checkpoint at or above this base: nothing after it may be compacted meanwhile.
       learner.pinIndex = core.history.baseIndex;
+      extendDeadline(core, learner);
       core.out.snapshotWanted(learner.session, learner.peer);
       return;
     case "DIFF":
@@ -82,7 +83,7 @@ function startStream(core: Core, leading: Leading, learner: Learner, kind: SyncK
   learner.sentIndex = from;
   learner.durableIndex = from;
   learner.newLeaderAtIndex = core.history.lastIndex;
-  learner.deadlineMs = core.nowMs + core.options.initLimitMs;
+  extendDeadline(core, learner);
   core.out.session(learner.session, { kind: "DIFF", from: at });
   core.out.event(`${kind.toLowerCase()}-sent`, {
     peer: learner.peer,
@@ -116,7 +117,6 @@ export function onNewLeaderAcknowledged(
   }
   learner.current = true;
   learner.durableIndex = Math.max(learner.durableIndex, index);
-  learner.heardMs = core.nowMs;
   learner.pinIndex = Infinity;
   if (learner.damage !== undefined) {
     core.out.event("damage-cleared", { peer: learner.peer, damage: learner.damage });
@@ -149,7 +149,7 @@ export function tryEstablish(core: Core, leading: Leading): undefined {
 function sendUpToDate(core: Core, leading: Leading, learner: Learner): void {
   learner.upToDateSent = true;
   learner.commitSentIndex = core.commitIndex;
-  learner.deadlineMs = Infinity;
+  extendDeadline(core, learner);
   // The latest commit, not the acknowledged zxid: what was committed meanwhile must not wait for the next proposal.
   core.out.session(learner.session, { kind: "UPTODATE", epoch: leading.epoch, commit: core.committed });
   core.out.event("uptodate", { peer: learner.peer, counted: isVoter(core.configuration, learner.peer) });

@@ -24,6 +24,27 @@ describe("a log with a hole", () => {
     expect(damageOf(stage, 1)).toBeUndefined();
   });
 
+  test("joins a leader that is being made, and helps none of its three quorums", () => {
+    const stage = trio().propose(3, "a").settle();
+    stage.crash(1).lose(1, "log").crash(2).crash(3);
+    const announced = stage.hold((message, from) => message.kind === "CEPOCH" && from === 2);
+    const promised = stage.hold((message, from) => message.kind === "ACKEPOCH" && from === 2);
+    const acknowledged = stage.hold((message, from) => message.kind === "ACKNEWLEADER" && from === 2);
+    const leading = (): unknown => stage.actor(3).role;
+    stage.start(1, 2, 3).settle();
+    expect([stage.messages("CEPOCH", 1).at(-1)?.damage, leading()]).toEqual(["log", { kind: "leading", epoch: 0, phase: "discovery" }]);
+    announced();
+    stage.settle();
+    expect([stage.messages("ACKEPOCH", 1).at(-1)?.epoch, leading()]).toEqual([2, { kind: "leading", epoch: 2, phase: "discovery" }]);
+    promised();
+    stage.settle();
+    expect([stage.inMemory(1), leading()]).toEqual([["a"], { kind: "leading", epoch: 2, phase: "synchronization" }]);
+    expect(stage.messages("NEWLEADER", 3, 1).filter(({ epoch }) => epoch === 2)).toEqual([]);
+    acknowledged();
+    stage.settle();
+    expect([leading(), damageOf(stage, 1)]).toEqual([{ kind: "leading", epoch: 2, phase: "broadcast" }, undefined]);
+  });
+
   test("loses nothing that it had helped to commit", () => {
     const stage = trio();
     const unsent = stage.hold((message, from, to) => from === 3 && to === 2 && message.kind === "PROPOSE");
@@ -50,9 +71,10 @@ describe("a log with a hole", () => {
 
   test("a leader does not stay in office by its answers", () => {
     const stage = trio({ quorumLossMs: 100 }).propose(3, "a").settle();
-    stage.crash(1).lose(1, "log").crash(2);
     stage.hold(kinds("NEWLEADER"));
-    stage.start(1).pass(200);
+    stage.crash(1).lose(1, "log").settle().start(1).settle().crash(2).pass(90);
+    expect([stage.actor(1).role.kind, stage.actor(3).role.kind]).toEqual(["following", "leading"]);
+    stage.pass(30);
     expect(stage.actor(3).role.kind).toBe("looking");
   });
 });

@@ -55,11 +55,19 @@ export interface Actor {
   accepted: number;
 }
 
+/** Reads along: every input as it is delivered, and everything a peer asks for in return. */
+export interface Watcher {
+  input(id: number, from: number, input: ZabInput): void;
+  ready(id: number, ready: Ready): void;
+  durable(id: number, seq: number): void;
+}
+
 const MOVES_MAX = 100_000;
 
 export class Stage {
   nowMs = 1000;
   readonly oracle = new Oracle();
+  watcher: Watcher | undefined;
   /** Every message ever sent, in order. */
   readonly sent: { readonly from: number; readonly to: number; readonly message: AnyMessage }[] = [];
   readonly #options: ZabOptions;
@@ -244,20 +252,22 @@ export class Stage {
     if (seq === undefined) return this;
     actor.disk.sync(seq);
     actor.ledger.push(`durable ${seq}`);
+    this.watcher?.durable(id, seq);
     this.#push(id, id, { kind: "persisted", seq }, undefined, `disk ${id}`);
     return this;
   }
 
-  input(id: number, input: ZabInput): this {
+  input(id: number, input: ZabInput, from = id): this {
     const actor = this.actor(id);
     if (actor.peer === undefined) return this;
+    this.watcher?.input(id, from, input);
     actor.peer.step(input, this.nowMs);
     this.#carryOut(actor, actor.peer.drain());
     return this;
   }
 
   control(from: number, to: number, message: ControlMessage): this {
-    return this.input(to, { kind: "control", from: nodeId(from), message });
+    return this.input(to, { kind: "control", from: nodeId(from), message }, from);
   }
 
   propose(id: number, ...names: string[]): this {
@@ -341,6 +351,7 @@ export class Stage {
 
   #carryOut(actor: Actor, ready: Ready): void {
     const { id } = actor;
+    this.watcher?.ready(id, ready);
     actor.disk.submit(ready.persist);
     for (const { seq, op } of ready.persist) actor.ledger.push(`persist ${op.kind} ${seq}`);
     if (ready.persist.length > 0 && !actor.frozen) this.sync(id);
@@ -450,7 +461,7 @@ export class Stage {
 
   #deliver(item: Item): void {
     const actor = this.actor(item.to);
-    if (actor.life === item.life) this.input(item.to, item.input);
+    if (actor.life === item.life) this.input(item.to, item.input, item.from);
   }
 
   #isBlocked(item: Item): boolean {
