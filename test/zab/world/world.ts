@@ -107,7 +107,13 @@ class Node implements Host {
     this.#queue = [];
     this.#drainAtMs = -1;
     this.pausedUntilMs = 0;
-    this.peer = createZabPeer(this.id, this.disk.recover(), OPTIONS, prng.fork(`n${this.id}/${this.life}`).uint32, schedule.nowMs);
+    this.peer = createZabPeer(
+      this.id,
+      this.disk.recover(),
+      this.#world.options,
+      prng.fork(`n${this.id}/${this.life}`).uint32,
+      schedule.nowMs,
+    );
     this.#world.trace(`n${this.id} starts, damage ${this.disk.epochs.damage ?? "none"}`);
     this.#scheduleDrain();
   }
@@ -295,12 +301,29 @@ function schedulePaused(node: Node, schedule: Schedule): boolean {
   return schedule.nowMs < node.pausedUntilMs;
 }
 
+/** Options differ from seed to seed, to their extremes: none of them may matter for safety. */
+function swarm(prng: Prng): ZabOptions {
+  return {
+    ...OPTIONS,
+    finalizeWaitMs: prng.pick([0, 20, 20, 80]),
+    initLimitMs: prng.pick([60, 200, 200, 500]),
+    quorumLossMs: prng.pick([60, 100, 300]),
+    redialGraceMs: prng.pick([0, 30, 30, 200]),
+    followerSilenceMsMin: prng.pick([30, 50, 100]),
+    batchBytesMax: prng.pick([1, 64, 100_000]),
+    uncommittedEntriesMax: prng.pick([2, 40, 1000]),
+    historyEntriesKeep: prng.pick([1, 8, 8, 1000]),
+    transferTimeoutMs: prng.pick([5, 60]),
+  };
+}
+
 export class World {
   readonly prng: Prng;
   readonly schedule = new Schedule();
   readonly oracle = new Oracle();
   readonly network: Network;
   readonly coverage = new Map<string, number>();
+  readonly options: ZabOptions;
   stormy = true;
   readonly #plan: Plan;
   readonly #nodes = new Map<NodeId, Node>();
@@ -310,6 +333,7 @@ export class World {
   constructor(seed: number | string, plan: Plan) {
     this.prng = new Prng(seed);
     this.#plan = plan;
+    this.options = swarm(this.prng);
     this.network = new Network(this.schedule, this.prng.fork("network"), this.#nodes);
     const configuration = configurationOf(plan.peers);
     for (const { id } of configuration.current.members) this.#nodes.set(id, new Node(id, this, configuration));
