@@ -231,7 +231,7 @@ const TRANSACTIONS = {
     "transactions",
     "ms",
     10 * SECOND,
-    [100, 24 * HOUR],
+    [100, HOUR],
     [500, 20 * SECOND],
     "An undecided transaction is aborted after this, unless its client asked for another time. Runs on the leader's monotonic clock.",
   ),
