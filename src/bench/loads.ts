@@ -12,11 +12,17 @@ const REQUEST_TIMEOUT_MS = 30_000;
 /** Registers written round robin: small, so that the state stays small and only the path is measured. */
 export const REGISTERS = 10_000;
 
+export interface PutLoad {
+  readonly issue: Issue;
+  /** How many registers were written so far: the names with numbers below it. */
+  registers(): number;
+}
+
 /**
  * One put of `valueBytes` into a register: fsynced by a majority, applied, deduplicated by its request id. The client's session is used
  * through its cheap form; request numbers below the oldest unanswered one are acknowledged as it goes.
  */
-export function putLoad(quorate: Quorate, valueBytes: number): Issue {
+export function putLoad(quorate: Quorate, valueBytes: number): PutLoad {
   const value = randomBytes(valueBytes);
   // A request memory of its own, apart from the one behind quorate.put: a fresh UUID v7 of the cluster's clock.
   const ids = new RequestIds(
@@ -24,7 +30,7 @@ export function putLoad(quorate: Quorate, valueBytes: number): Issue {
     () => performance.now(),
   );
   let n = 0;
-  return (done) => {
+  const issue: Issue = (done) => {
     const request = ids.next();
     quorate.submit(
       { kind: "put", request, name: registerName(n++), value, expect: undefined },
@@ -35,6 +41,7 @@ export function putLoad(quorate: Quorate, valueBytes: number): Issue {
       REQUEST_TIMEOUT_MS,
     );
   };
+  return { issue, registers: () => Math.min(n, REGISTERS) };
 }
 
 export function registerName(n: number): string {
