@@ -4,7 +4,7 @@
 import type { Argv } from "yargs";
 import { QuorateError } from "../../base/index.js";
 import { ClosedLoop, type Issue, type LoopResult } from "../../bench/closed-loop.js";
-import { putLoad, registerName, REGISTERS, transactionLoad } from "../../bench/loads.js";
+import { putLoad, registerName, transactionLoad } from "../../bench/loads.js";
 import { BenchCluster, type CpuShare } from "../bench-cluster.js";
 import { failover } from "../bench-failover.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
