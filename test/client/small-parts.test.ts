@@ -4,7 +4,7 @@ import { describe, expect, test } from "vitest";
 import { gidTimeMs, nodeId, PRODUCT_VERSION } from "../../src/base/index.js";
 import { backoffMs } from "../../src/client/backoff.js";
 import { BranchList } from "../../src/client/branch-list.js";
-import { ClusterClock } from "../../src/client/cluster-clock.js";
+import { ClusterClock, FOLLOWED_BACK_MS } from "../../src/client/cluster-clock.js";
 import { DurationHistogram } from "../../src/client/duration-histogram.js";
 import { newGid } from "../../src/client/index.js";
 import { HELD_MAX, RENAME_AFTER_MS, RequestIds } from "../../src/client/request-ids.js";
@@ -111,7 +111,20 @@ describe("the cluster's clock", () => {
     expect(clock.nowMs()).toBe(50_000);
   });
 
-  test("prefers the leader's time, the newest leader's most, and never goes back", () => {
+  test("prefers the leader's time, the newest leader's most; others do not put it back", () => {
+    const clock = new ClusterClock(
+      () => 0,
+      () => 0,
+    );
+    clock.observe(view("leading", 2, 90_000));
+    expect(clock.nowMs()).toBe(90_000);
+    clock.observe(view("following", 3, 10_000));
+    clock.observe(view("leading", 1, 20_000));
+    clock.observe(view("leading", 2, 20_000));
+    expect(clock.nowMs()).toBe(90_000);
+  });
+
+  test("stands still until a newer leader that is a little behind has caught up", () => {
     let monotonic = 0;
     const clock = new ClusterClock(
       () => monotonic,
@@ -119,14 +132,27 @@ describe("the cluster's clock", () => {
     );
     clock.observe(view("leading", 2, 90_000));
     expect(clock.nowMs()).toBe(90_000);
-    clock.observe(view("following", 3, 10_000));
-    clock.observe(view("leading", 1, 20_000));
-    expect(clock.nowMs()).toBe(90_000);
-    clock.observe(view("leading", 3, 60_000));
+    clock.observe(view("leading", 3, 90_000 - FOLLOWED_BACK_MS));
     monotonic = 10;
     expect(clock.nowMs()).toBe(90_000);
-    monotonic = 40_000;
-    expect(clock.nowMs()).toBe(100_000);
+    monotonic = FOLLOWED_BACK_MS + 7;
+    expect(clock.nowMs()).toBe(90_007);
+  });
+
+  // Else every id it makes would be refused as coming from the future, for as long as the leader before ran ahead.
+  test("follows a newer leader back that is far behind the one before", () => {
+    let monotonic = 0;
+    const clock = new ClusterClock(
+      () => monotonic,
+      () => 0,
+    );
+    clock.observe(view("leading", 2, 9_000_000));
+    expect(clock.nowMs()).toBe(9_000_000);
+    clock.observe(view("leading", 3, 60_000));
+    monotonic = 10;
+    expect(clock.nowMs()).toBe(60_010);
+    clock.observe(view("leading", 3, 50_000));
+    expect(clock.nowMs()).toBe(60_010);
   });
 });
 
