@@ -31,7 +31,12 @@ export interface TransactionOptions {
   /** Undecided for this long since its start: the cluster aborts it. The call answers at most 2 s later. Default 10,000 ms. */
   readonly timeoutMs?: number | undefined;
   readonly signal?: AbortSignal | undefined;
-  /** An id of the caller's making, from `newGid()`: known before anything is sent. */
+  /**
+   * An id of the caller's making, from `newGid()`: known before anything is sent, so that a transaction whose outcome stayed unknown can
+   * be run again under it. An earlier run may therefore have committed, and a failure that only shows that this run did nothing (no
+   * leader, cancelled, out of time, a branch that votes no) is reported as QUORATE_OUTCOME_UNKNOWN, with the failure as its `cause`,
+   * unless the cluster itself recorded the abort. Under ids the library makes such failures say "aborted".
+   */
   readonly gid?: string | undefined;
 }
 
@@ -99,7 +104,7 @@ export class Quorate implements AsyncDisposable {
    * Runs `fn`; its return commits, its throw rolls back and is rethrown as it is (see `rollbackFailures`). Resolves with its result
    * when the decision to commit is replicated; the databases follow within milliseconds, or as soon as they can be reached.
    * Rejects with QUORATE_ABORTED or QUORATE_PARTICIPANT (outcome "aborted"), QUORATE_OUTCOME_UNKNOWN (ask `outcome(error.gid)`), or
-   * an error that says why it was never sent. A transaction started inside `fn` is one of its own.
+   * an error that says why it was never sent (see `TransactionOptions.gid` for ids of your own). A transaction started inside `fn` is one of its own.
    */
   async transaction<R>(fn: (tx: Transaction) => R | Promise<R>, options: TransactionOptions = {}): Promise<R> {
     const scope = this.#scope(options);
@@ -107,8 +112,7 @@ export class Quorate implements AsyncDisposable {
     try {
       result = await runInTransaction(scope, () => fn(scope));
     } catch (error) {
-      await scope.rollback(error);
-      throw error;
+      throw await scope.rollback(error);
     }
     await scope.commit();
     return result;
@@ -266,6 +270,7 @@ export class Quorate implements AsyncDisposable {
   #scope(options: TransactionOptions): TransactionScope {
     return new TransactionScope(this.#session, this.#attached, {
       gid: options.gid === undefined ? this.newGid() : checkedGid(options.gid),
+      gidOfCaller: options.gid !== undefined,
       timeoutMs: checkedTransactionMs(options.timeoutMs ?? this.#defaults.transactionTimeoutMs),
       signal: options.signal,
     });

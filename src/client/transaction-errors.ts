@@ -3,7 +3,7 @@
  */
 import { QuorateError } from "../base/index.js";
 import type { Gid, Outcome } from "../base/index.js";
-import type { BranchSpec } from "../txn/index.js";
+import type { BranchSpec, Decision } from "../txn/index.js";
 import type { Decided } from "./transaction.js";
 
 export function abortedError(decided: Decided): QuorateError {
@@ -38,6 +38,37 @@ export function notRegistered(error: unknown, gid: Gid): unknown {
     gid,
     cause: error.cause ?? error,
   });
+}
+
+/**
+ * What a failed run under a gid of the caller's making says. Such a gid may have had a run before, and that this one did nothing is no
+ * proof that the earlier one did not commit; only what the cluster recorded is. `recorded`: the decision it answered with, if it did.
+ */
+export function ofThisRunOnly(error: unknown, gid: Gid, recorded: Decision | undefined): unknown {
+  if (!(error instanceof QuorateError) || recorded === "abort") return error;
+  const decided = error.code === "QUORATE_ALREADY_DECIDED";
+  if (recorded === undefined && (decided || error.outcome === "unknown")) return error;
+  if (recorded === "commit") {
+    return new QuorateError("QUORATE_ALREADY_DECIDED", `an earlier run of ${gid} committed; this run did nothing: ${error.message}`, {
+      outcome: "committed",
+      gid,
+      cause: error,
+    });
+  }
+  const ask = `whether an earlier run of ${gid} committed is not known here: ask outcome("${gid}"), or run it again with the same gid`;
+  return new QuorateError("QUORATE_OUTCOME_UNKNOWN", `this run did nothing (${error.code}: ${error.message}); ${ask}`, {
+    outcome: "unknown",
+    retry: "same-request-id",
+    gid,
+    cause: error,
+  });
+}
+
+/** What a refusal says the cluster recorded. */
+export function recordedIn(refusal: unknown): Decision | undefined {
+  if (!(refusal instanceof QuorateError) || refusal.code !== "QUORATE_ALREADY_DECIDED") return undefined;
+  if (refusal.outcome === "committed") return "commit";
+  return refusal.outcome === "aborted" ? "abort" : undefined;
 }
 
 export function withOutcome(error: unknown, outcome: Outcome, gid: Gid): unknown {

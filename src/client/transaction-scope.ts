@@ -9,12 +9,12 @@ import { messageOf, QuorateError } from "../base/index.js";
 import type { Gid } from "../base/index.js";
 import type { Answer } from "../coordinator/index.js";
 import type { BranchRef, BroughtBranch, BroughtParticipant, VoteResult } from "../participant/index.js";
-import type { BranchSpec, Vote } from "../txn/index.js";
+import type { BranchSpec, Decision, Vote } from "../txn/index.js";
 import { unexpected } from "./answer-error.js";
 import { BranchList } from "./branch-list.js";
 import { attachRollbackFailures } from "./rollback-failures.js";
 import type { Sent, Session } from "./session.js";
-import { abortedError, notRegistered, vetoedError, withOutcome } from "./transaction-errors.js";
+import { abortedError, notRegistered, ofThisRunOnly, recordedIn, vetoedError, withOutcome } from "./transaction-errors.js";
 import type { OpenTransaction } from "./transaction.js";
 
 /** The cluster decides at the transaction's timeout; its answer may need a failover on top. */
@@ -36,6 +36,8 @@ export interface BroughtRunner {
 
 export interface ScopeOptions {
   readonly gid: Gid;
+  /** The caller made the gid, so an earlier run may have used it. */
+  readonly gidOfCaller: boolean;
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }
@@ -61,8 +63,8 @@ export class TransactionScope implements OpenTransaction {
   readonly #registrations: Promise<unknown>[] = [];
   #open: Sent | undefined;
   #state: "active" | "ending" | "ended" = "active";
-  /** Why this transaction can no longer commit. */
-  #broken: unknown;
+  /** Why this transaction can no longer commit, and the same as the user's code was told it: before any abort was recorded. */
+  #broken: { readonly error: unknown; readonly told: unknown } | undefined;
   #signal: AbortSignal | undefined;
 
   constructor(session: Session, runner: BroughtRunner, options: ScopeOptions) {
@@ -127,20 +129,25 @@ export class TransactionScope implements OpenTransaction {
     }
   }
 
-  abort(): Promise<void> {
-    return this.rollback(undefined);
+  async abort(): Promise<void> {
+    await this.rollback(undefined);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.abort();
   }
 
-  /** Rolls back because of `error`; what goes wrong on the way is kept beside it. Never rejects. */
-  async rollback(error: unknown): Promise<void> {
-    if (this.#state !== "active") return;
+  /**
+   * Rolls back because of `error`; what goes wrong on the way is kept beside it. Never rejects. Resolves with the error to report:
+   * `error` itself unless it is this scope's own.
+   */
+  async rollback(error: unknown): Promise<unknown> {
+    if (this.#state !== "active") return error;
     this.#state = "ending";
-    await this.#undo(error);
+    const own = this.#broken !== undefined && this.#broken.told === error;
+    const reported = await this.#undo(own ? this.#broken?.error : error, own);
     this.#state = "ended";
+    return reported;
   }
 
   #bring(participant: BroughtParticipant): Brought {
@@ -153,8 +160,7 @@ export class TransactionScope implements OpenTransaction {
         gid: this.gid,
         cause: error,
       });
-      this.#broken ??= failed;
-      throw failed;
+      throw this.#breaks(failed);
     });
     const brought: Brought = { spec, ref, begun };
     this.#brought.set(participant, brought);
@@ -189,13 +195,22 @@ export class TransactionScope implements OpenTransaction {
 
   #registration(registered: Promise<unknown>): Promise<unknown> {
     const checked = registered.catch((error: unknown) => {
-      const failed = notRegistered(error, this.gid);
-      this.#broken ??= failed;
-      throw failed;
+      throw this.#breaks(notRegistered(error, this.gid));
     });
     checked.catch(() => undefined);
     this.#registrations.push(checked);
     return checked;
+  }
+
+  /** From here on it cannot commit. Returns what the user's code is told. */
+  #breaks(error: unknown): unknown {
+    const told = this.#reported(error, undefined);
+    this.#broken ??= { error, told };
+    return told;
+  }
+
+  #reported(error: unknown, recorded: Decision | undefined): unknown {
+    return this.#options.gidOfCaller ? ofThisRunOnly(error, this.gid, recorded) : error;
   }
 
   async #prepare(): Promise<readonly { readonly branch: string; readonly vote: Vote }[]> {
@@ -205,11 +220,11 @@ export class TransactionScope implements OpenTransaction {
         `${this.#running.size} call(s) of tx.on were still running when the transaction ended; await every one of them`,
         { gid: this.gid, outcome: "aborted" },
       );
-      throw await this.#undone(error);
+      throw await this.#undo(error, true);
     }
     await Promise.allSettled(this.#registrations);
     const stop = this.#stopped();
-    if (stop !== undefined) throw await this.#undone(stop);
+    if (stop !== undefined) throw await this.#undo(stop, true);
     const results = await Promise.all([...this.#brought.values()].map((brought) => this.#prepareOne(brought)));
     const votes: { readonly branch: string; readonly vote: Vote }[] = [];
     let veto: Vetoed | undefined;
@@ -217,7 +232,7 @@ export class TransactionScope implements OpenTransaction {
       if ("error" in result) veto ??= result;
       else votes.push(result);
     }
-    if (veto !== undefined) throw await this.#undone(vetoedError(this.gid, veto.spec, veto.detail, veto.error));
+    if (veto !== undefined) throw await this.#undo(vetoedError(this.gid, veto.spec, veto.detail, veto.error), true);
     return votes;
   }
 
@@ -244,11 +259,11 @@ export class TransactionScope implements OpenTransaction {
       });
     }
     if (this.#broken !== undefined) {
-      return this.#broken instanceof QuorateError
-        ? this.#broken
-        : new QuorateError("QUORATE_PARTICIPANT", messageOf(this.#broken), options);
+      const { error } = this.#broken;
+      return error instanceof QuorateError ? error : new QuorateError("QUORATE_PARTICIPANT", messageOf(error), options);
     }
-    if (this.#remainingMs() <= 0) {
+    // The signal's timer may be early by a fraction of a millisecond: what it told the user's code holds.
+    if (this.#remainingMs() <= 0 || this.#signal?.aborted === true) {
       return new QuorateError("QUORATE_TIMEOUT", `the transaction took longer than its ${timeoutMs} ms; rolled back`, options);
     }
     return undefined;
@@ -265,14 +280,14 @@ export class TransactionScope implements OpenTransaction {
         { timeoutMs: remainingMs + ANSWER_MARGIN_MS, signal: this.#options.signal },
       );
     } catch (error) {
-      throw await this.#undone(error);
+      throw await this.#undo(error, true);
     }
     let answer: Answer;
     try {
       answer = await sent.answer;
     } catch (error) {
       // Never written to any stream, and the request is over: it never will be. The branches are still ours to roll back.
-      if (!sent.pending.everWritten) throw await this.#undone(withOutcome(error, "aborted", this.gid));
+      if (!sent.pending.everWritten) throw await this.#undo(withOutcome(error, "aborted", this.gid), true);
       return this.#refused(error);
     }
     if (answer.kind !== "decided") throw unexpected("commit", answer);
@@ -284,17 +299,11 @@ export class TransactionScope implements OpenTransaction {
     if (!(error instanceof QuorateError) || error.outcome === "unknown") throw withOutcome(error, "unknown", this.gid);
     if (error.outcome !== undefined) throw error;
     // Certainly not proposed, so it can only end as aborted; the record, if there is one, is told so now.
-    if (this.#open !== undefined) await this.#abortRecord();
-    throw withOutcome(error, "aborted", this.gid);
+    throw this.#reported(withOutcome(error, "aborted", this.gid), await this.#abortRecord());
   }
 
-  async #undone(error: unknown): Promise<unknown> {
-    await this.#undo(error);
-    return error;
-  }
-
-  /** Only while Commit was never written: rolls back every branch here and has the record aborted. */
-  async #undo(error: unknown): Promise<void> {
+  /** Only while Commit was never written: rolls back every branch here and has the record aborted. Resolves with the error to report. */
+  async #undo(error: unknown, own: boolean): Promise<unknown> {
     // Rolling back under the user's running statements would race with them.
     while (this.#running.size > 0) await Promise.allSettled([...this.#running]);
     const failures: unknown[] = [];
@@ -311,14 +320,19 @@ export class TransactionScope implements OpenTransaction {
         failures.push(failure);
       }
     });
-    await Promise.all([...undone, this.#open === undefined ? undefined : this.#abortRecord()]);
-    attachRollbackFailures(error, failures);
+    const [recorded] = await Promise.all([this.#abortRecord(), ...undone]);
+    const reported = own ? this.#reported(error, recorded) : error;
+    attachRollbackFailures(reported, failures);
+    return reported;
   }
 
-  /** Resolves when the abort is confirmed, when it cannot be, or after a while: it goes on behind the caller's back then. */
-  #abortRecord(): Promise<void> {
+  /**
+   * Resolves with the decision in force when the abort is answered, with undefined when nothing was opened, when the cluster does not
+   * say, or after a while: it goes on behind the caller's back then.
+   */
+  #abortRecord(): Promise<Decision | undefined> {
     const open = this.#open;
-    if (open === undefined) return Promise.resolve();
+    if (open === undefined) return Promise.resolve(undefined);
     if (!open.pending.everWritten) {
       this.#session.cancel(open.pending);
       return open.answer.then(
@@ -327,20 +341,23 @@ export class TransactionScope implements OpenTransaction {
       );
     }
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, ABORT_WAIT_MS);
-      const end = (): void => {
+      const timer = setTimeout(() => resolve(undefined), ABORT_WAIT_MS);
+      const end = (recorded: Decision | undefined): void => {
         clearTimeout(timer);
-        resolve();
+        resolve(recorded);
       };
       const abort = (): Promise<Answer> => this.#session.request({ kind: "abort", gid: this.gid });
       // Whatever OPEN came to: it may be recorded. If the abort is not confirmed the cluster's own timeout aborts the record.
-      open.answer.then(abort, abort).then(end, end);
+      open.answer.then(abort, abort).then(
+        (answer) => end(answer.kind === "decided" ? answer.decision : undefined),
+        (error: unknown) => end(recordedIn(error)),
+      );
     });
   }
 
   #checkActive(call: string): void {
     this.#checkState(call);
-    if (this.#broken !== undefined) throw this.#broken;
+    if (this.#broken !== undefined) throw this.#broken.told;
   }
 
   #checkState(call: string): void {

@@ -1,4 +1,5 @@
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { performance } from "node:perf_hooks";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { QuorateError } from "../../src/base/index.js";
 import { connect, currentTransaction, rollbackFailures } from "../../src/client/index.js";
 import type { Quorate, Transaction } from "../../src/client/index.js";
@@ -329,6 +330,25 @@ describe("who may roll a prepared branch back", () => {
     expect(await failure(attempt)).toMatchObject({ code: "QUORATE_TIMEOUT", outcome: "aborted" });
     expect(orders.calls).toEqual(["begin", "own rollback"]);
     expect(kinds()).toEqual(["open", "abort"]);
+  });
+  // A timer may fire a fraction of a millisecond before the clock says so.
+  test("the client, when its signal told the user's code that time is over, whatever the clock says", async () => {
+    const clock = vi.spyOn(performance, "now");
+    try {
+      const attempt = quorate.transaction(
+        async (tx) => {
+          await tx.on(orders, (db) => db.set("a", "1"));
+          const early = performance.now();
+          await new Promise((resolve) => tx.signal.addEventListener("abort", resolve));
+          clock.mockReturnValue(early);
+        },
+        { timeoutMs: 100 },
+      );
+      expect(await failure(attempt)).toMatchObject({ code: "QUORATE_TIMEOUT", outcome: "aborted" });
+    } finally {
+      clock.mockRestore();
+    }
+    expect(orders.calls).toEqual(["begin", "own rollback"]);
   });
 });
 
