@@ -11,7 +11,8 @@ type Fields = Omit<HistoryEvent, "index" | "time">;
 
 export class HistoryWriter {
   readonly #events: HistoryEvent[] = [];
-  readonly #beganNs = process.hrtime.bigint();
+  /** When the first event was written: time 0. */
+  #beganNs: bigint | undefined;
   #nextProcess = 0;
 
   get events(): readonly HistoryEvent[] {
@@ -24,7 +25,9 @@ export class HistoryWriter {
   }
 
   add(fields: Fields): void {
-    this.#events.push({ index: this.#events.length, time: Number(process.hrtime.bigint() - this.#beganNs), ...fields });
+    const nowNs = process.hrtime.bigint();
+    this.#beganNs ??= nowNs;
+    this.#events.push({ index: this.#events.length, time: Number(nowNs - this.#beganNs), ...fields });
   }
 
   nemesis(value: HistoryValue): void {

@@ -1,7 +1,7 @@
 /**
  * The verdict of a run: the banks' own stores, the clients' histories and the cluster's records held against each other.
  *
- * When a final read does not complete the verdict is `unknown`, never `valid`.
+ * When a final read does not complete the verdict is `unknown`, never `valid`; what is broken already is `invalid` all the same.
  */
 import {
   checkAcknowledged,
@@ -10,78 +10,153 @@ import {
   checkLedger,
   operations,
   type DecidedFact,
+  type HistoryEvent,
   type LedgerRow,
   type Violation,
 } from "../src/check/index.js";
 import type { Quorate, TransactionView } from "../src/index.js";
-import { ACCOUNT, ACCOUNTS, BALANCE, LEDGER } from "./workload/transfers.js";
+import { checkDecisionOrder } from "./analysis/decision-model.js";
+import { tally, type InvariantResult } from "./analysis/invariants.js";
+import { longestDoubt, type LongestDoubt } from "./analysis/times.js";
 import type { TestCluster } from "./cluster/test-cluster.js";
-import type { HistoryWriter } from "./history-writer.js";
+import { ACCOUNT, ACCOUNTS, BALANCE, LEDGER } from "./workload/transfers.js";
 
 export interface Verdict {
   readonly verdict: "valid" | "invalid" | "unknown";
   readonly violations: readonly Violation[];
+  /** Of "unknown". */
   readonly why: string | undefined;
+  readonly invariants: readonly InvariantResult[];
   readonly transactions: number;
+  /** Answers that told a client a decision. */
+  readonly okDecisions: number;
   readonly committed: number;
   readonly aborted: number;
   readonly unknownToClients: number;
   readonly orphans: number;
   readonly locks: number;
+  readonly doubt: LongestDoubt;
 }
 
 const SETTLE_MS_MAX = 20_000;
 const READ_TIMEOUT_MS = 10_000;
 const LOOKUPS_AT_ONCE = 32;
+/**
+ * The longest doubt with a majority connected: the replacement of a frozen leader (2 s), twice the interval of inquiries (2 x 1 s), and
+ * 2 s for a busy machine.
+ */
+export const IN_DOUBT_MS_MAX = 6_000;
 
-export async function judgeRun(test: TestCluster, history: HistoryWriter): Promise<Verdict> {
-  const { orphans, locks } = await settle(test);
-  const done = operations(history.events).filter(({ invoke }) => invoke.f === "decide");
+/** What is left when everything has had its time. */
+export interface Rest {
+  /** How many said yes during the run. */
+  readonly branches: number;
+  readonly orphans: number;
+  readonly locks: number;
+}
+
+/** What is read back at the end. */
+interface FinalReads {
+  readonly facts: ReadonlyMap<string, DecidedFact>;
+  readonly rows: readonly LedgerRow[];
+  readonly totals: readonly { readonly participant: string; readonly total: number }[];
+  readonly replicas: { readonly pairs: number; readonly violations: readonly Violation[] };
+}
+
+/** After `settle`. */
+export async function judgeRun(test: TestCluster, history: readonly HistoryEvent[], rest: Rest): Promise<Verdict> {
+  const { orphans, locks } = rest;
+  const done = operations(history).filter(({ invoke }) => invoke.f === "decide");
   const gids = [...new Set(done.map(({ invoke }) => invoke.key))];
+  const answers = operations(history).filter(({ complete }) => complete?.type === "ok").length;
+  const order = checkDecisionOrder(history);
+  const doubt = longestDoubt(history);
+  const fromHistory = [...checkAnswers(history), ...order.violations, ...longDoubts(doubt)];
   const counts = {
     transactions: gids.length,
+    okDecisions: done.filter(({ complete }) => complete?.type === "ok").length,
     unknownToClients: done.filter(({ complete }) => complete === undefined || complete.type === "info").length,
     orphans,
     locks,
+    doubt,
   };
-  let facts: ReadonlyMap<string, DecidedFact>;
-  let rows: readonly LedgerRow[];
-  let totals: readonly { readonly participant: string; readonly total: number }[];
+  const checkedAlways = {
+    "I2-decision": order.checked,
+    "I5-in-doubt": doubt.withMajorityMs === undefined ? 0 : rest.branches,
+    "I10-orphan": test.banks.length,
+    "I11-lock": test.banks.length,
+    "I13-monotonic": answers,
+  };
+  const left = [
+    ...(orphans > 0 ? [{ invariant: "I10-orphan", message: `${orphans} prepared branches are left after ${SETTLE_MS_MAX} ms` }] : []),
+    ...(locks > 0 ? [{ invariant: "I11-lock", message: `${locks} branches still hold or wait for locks` }] : []),
+  ];
+  let reads: FinalReads;
   try {
-    facts = await decidedFacts(test.clients[0] as Quorate, gids);
-    rows = await ledgerRows(test);
-    totals = await bankTotals(test);
+    reads = await finalReads(test, gids);
   } catch (error) {
+    const violations = [...fromHistory, ...left];
     return {
-      verdict: "unknown",
-      violations: [],
+      verdict: violations.length > 0 ? "invalid" : "unknown",
+      violations,
       why: `a final read failed: ${error instanceof Error ? error.message : String(error)}`,
+      invariants: tally(checkedAlways, violations),
       committed: 0,
       aborted: 0,
       ...counts,
     };
   }
+  const { facts, rows, totals, replicas } = reads;
   const violations = [
-    ...checkAnswers(history.events),
+    ...fromHistory,
     ...checkLedger(facts, rows),
-    ...checkAcknowledged(history.events, facts, rows),
+    ...checkAcknowledged(history, facts, rows),
     ...checkConservation(totals, test.banks.length * ACCOUNTS * BALANCE),
-    ...(orphans > 0 ? [{ invariant: "I10-orphan", message: `${orphans} prepared branches are left after ${SETTLE_MS_MAX} ms` }] : []),
-    ...(locks > 0 ? [{ invariant: "I11-lock", message: `${locks} branches still hold or wait for locks` }] : []),
-    ...(await replicasAgree(test)),
+    ...left,
+    ...replicas.violations,
   ];
+  const gaveUp = order.unknown.length;
   const decisions = [...facts.values()];
   return {
-    verdict: violations.length === 0 ? "valid" : "invalid",
+    verdict: violations.length > 0 ? "invalid" : gaveUp > 0 ? "unknown" : "valid",
     violations,
-    why: undefined,
+    why: gaveUp > 0 ? `the search for an order gave up on ${gaveUp} transactions` : undefined,
+    invariants: tally(
+      {
+        ...checkedAlways,
+        "I1-atomicity": facts.size,
+        "I3-acknowledged": answers,
+        "I4-phantom": rows.length,
+        "I6-duplicate": rows.length,
+        "I9-conservation": totals.length,
+        "I12-replicas": replicas.pairs,
+      },
+      violations,
+    ),
     committed: decisions.filter((fact) => fact.decision === "commit").length,
     aborted: decisions.filter((fact) => fact.decision === "abort").length,
     ...counts,
   };
 }
 
-async function settle(test: TestCluster): Promise<{ readonly orphans: number; readonly locks: number }> {
+/** I5. What no majority was there for does not count. */
+function longDoubts({ withMajorityMs, key }: LongestDoubt): readonly Violation[] {
+  if (withMajorityMs === undefined || withMajorityMs <= IN_DOUBT_MS_MAX) return [];
+  const message = `${key ?? "a branch"} was in doubt for ${withMajorityMs.toFixed(0)} ms while a majority was connected; ${IN_DOUBT_MS_MAX} ms are allowed`;
+  return [{ invariant: "I5-in-doubt", message }];
+}
+
+async function finalReads(test: TestCluster, gids: readonly string[]): Promise<FinalReads> {
+  return {
+    facts: await decidedFacts(test.clients[0] as Quorate, gids),
+    rows: await ledgerRows(test),
+    totals: await bankTotals(test),
+    replicas: await replicasAgree(test),
+  };
+}
+
+/** Waits, bounded, until nothing is prepared or locked any more. */
+export async function settle(test: TestCluster): Promise<Omit<Rest, "branches">> {
   const untilMs = performance.now() + SETTLE_MS_MAX;
   for (;;) {
     const orphans = (await Promise.all(test.banks.map((bank) => bank.listInDoubt()))).reduce((sum, list) => sum + list.length, 0);
@@ -134,15 +209,19 @@ async function bankTotals(test: TestCluster): Promise<readonly { readonly partic
 }
 
 /** I12: nodes that stand at the same entry have the same digest. */
-async function replicasAgree(test: TestCluster): Promise<readonly Violation[]> {
+async function replicasAgree(test: TestCluster): Promise<FinalReads["replicas"]> {
   const nodes = (await (test.clients[0] as Quorate).status()).flatMap(({ status }) => (status === undefined ? [] : [status]));
   const violations: Violation[] = [];
+  let pairs = 0;
   for (const a of nodes)
-    for (const b of nodes)
-      if (a.id < b.id && a.applied.epoch === b.applied.epoch && a.applied.counter === b.applied.counter && a.digest !== b.digest)
+    for (const b of nodes) {
+      if (a.id >= b.id || a.applied.epoch !== b.applied.epoch || a.applied.counter !== b.applied.counter) continue;
+      pairs += 1;
+      if (a.digest !== b.digest)
         violations.push({
           invariant: "I12-replicas",
           message: `n${a.id} and n${b.id} differ at ${a.applied.epoch}:${a.applied.counter}: digests ${a.digest} and ${b.digest}`,
         });
-  return violations;
+    }
+  return { pairs, violations };
 }

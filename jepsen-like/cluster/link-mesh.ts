@@ -49,6 +49,26 @@ export class LinkMesh {
     );
   }
 
+  /** Packets pass again between `node` and each of `others`; what was held back arrives now. */
+  rejoin(node: number, others: readonly number[]): void {
+    for (const other of others) {
+      if (other === node) continue;
+      for (const [from, to] of [
+        [node, other],
+        [other, node],
+      ] as const) {
+        this.#link(from, to).unblock("forward");
+        this.#link(to, from).unblock("backward");
+      }
+    }
+  }
+
+  /** Packets pass in both directions. */
+  connected(a: number, b: number): boolean {
+    const [there, back] = [this.#link(a, b), this.#link(b, a)];
+    return ![there, back].some((link) => link.isBlocked("forward") || link.isBlocked("backward"));
+  }
+
   /** Resets every connection between the two, once. */
   reset(a: number, b: number): void {
     this.#link(a, b).cut(false);

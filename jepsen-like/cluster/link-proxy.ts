@@ -31,7 +31,7 @@ export class LinkProxy {
   readonly #blocked: Record<Direction, boolean> = { forward: false, backward: false };
   #delayMs = 0;
   #refusing = false;
-  /** Bytes really held back or connections really cut since the last `verify`, so that a fault counts only when it bit. */
+  /** Chunks really held back or delayed and connections really cut since the last `takeBitten`: a fault counts only when it bit. */
   #bitten = 0;
 
   private constructor(server: Server, targetPort: number) {
@@ -59,6 +59,16 @@ export class LinkProxy {
   /** Holds back every byte of one direction until `heal`. */
   block(direction: Direction): void {
     this.#blocked[direction] = true;
+  }
+
+  /** Lets one direction through again; what was held back arrives now, in order. */
+  unblock(direction: Direction): void {
+    this.#blocked[direction] = false;
+    for (const pipe of this.#pipes) if (pipe.direction === direction) this.#drain(pipe);
+  }
+
+  isBlocked(direction: Direction): boolean {
+    return this.#blocked[direction];
   }
 
   /** Every byte waits this long, both ways. */
@@ -126,7 +136,7 @@ export class LinkProxy {
     const pipe: Pipe = { source, target, direction, waiting: [], waitingBytes: 0, timer: undefined, ended: false };
     this.#pipes.add(pipe);
     source.on("data", (bytes: Buffer) => {
-      if (this.#blocked[direction]) this.#bitten += 1;
+      if (this.#blocked[direction] || this.#delayMs > 0) this.#bitten += 1;
       if (!this.#blocked[direction] && this.#delayMs === 0 && pipe.waiting.length === 0) {
         if (!target.write(bytes)) {
           source.pause();

@@ -8,8 +8,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LocalCluster } from "../../src/cli/local-cluster.js";
 import { findPortBlock } from "../../src/cli/ports.js";
-import { connect, type NodeId, type Quorate } from "../../src/index.js";
+import { metered, type DoubtSink } from "../../src/demo/in-doubt-meter.js";
+import { connect, type Attachment, type NodeId, type Quorate } from "../../src/index.js";
 import { kv, type KvParticipant } from "../../src/participant/kv/index.js";
+import { majorityConnected } from "../analysis/majority.js";
 import { LinkMesh } from "./link-mesh.js";
 
 const READY_TIMEOUT_MS = 30_000;
@@ -21,17 +23,24 @@ export class TestCluster {
   /** Several clients, so that races are between different streams. */
   readonly clients: readonly Quorate[];
   readonly banks: readonly KvParticipant[];
+  readonly attachment: Attachment;
   readonly #dir: string;
+  readonly #frozen = new Set<NodeId>();
+  /** Nodes that have answered since they were started last. */
+  readonly #answered = new Set<NodeId>();
 
-  private constructor(cluster: LocalCluster, mesh: LinkMesh, clients: readonly Quorate[], banks: readonly KvParticipant[], dir: string) {
-    this.cluster = cluster;
-    this.mesh = mesh;
-    this.clients = clients;
-    this.banks = banks;
+  private constructor(parts: Pick<TestCluster, "cluster" | "mesh" | "clients" | "banks" | "attachment">, dir: string) {
+    this.cluster = parts.cluster;
+    this.mesh = parts.mesh;
+    this.clients = parts.clients;
+    this.banks = parts.banks;
+    this.attachment = parts.attachment;
     this.#dir = dir;
+    for (const id of this.nodes) this.#answered.add(id);
   }
 
-  static async open(nodes: number, clientCount: number, nodeArgs: readonly string[]): Promise<TestCluster> {
+  /** `doubts` is told of each yes that a bank gives and of each outcome that reaches it. */
+  static async open(nodes: number, clientCount: number, nodeArgs: readonly string[], doubts: DoubtSink): Promise<TestCluster> {
     const dir = mkdtempSync(join(tmpdir(), "quorate-partition-"));
     const { ports } = await findPortBlock(nodes);
     const cluster = new LocalCluster({ clusterId: "partition", dir, ports, args: nodeArgs });
@@ -45,8 +54,10 @@ export class TestCluster {
     await cluster.ready(READY_TIMEOUT_MS);
     const clients = await Promise.all(Array.from({ length: clientCount }, () => connect(cluster.endpoints)));
     const banks = BANKS.map((name) => kv({ name, dir: join(dir, name) }));
-    await clients[0]?.attach(...banks);
-    return new TestCluster(cluster, mesh, clients, banks, dir);
+    const [first] = clients;
+    if (first === undefined) throw new RangeError("a test cluster needs a client");
+    const attachment = await first.attach(...banks.map((bank) => metered(bank, doubts)));
+    return new TestCluster({ cluster, mesh, clients, banks, attachment }, dir);
   }
 
   get nodes(): readonly NodeId[] {
@@ -66,7 +77,29 @@ export class TestCluster {
     return views.sort((a, b) => b.epoch - a.epoch)[0];
   }
 
+  /** Up, not frozen, and connected with each other, more than half: as far as this process has broken them. */
+  majorityConnected(): boolean {
+    const up = this.running.filter((id) => !this.#frozen.has(id) && this.#answered.has(id));
+    return majorityConnected(this.nodes, up, (a, b) => this.mesh.connected(a, b));
+  }
+
+  /** This node's present process has answered: from now on it counts as up. */
+  sawAnswer(id: NodeId): void {
+    this.#answered.add(id);
+  }
+
+  freeze(id: NodeId): void {
+    this.#frozen.add(id);
+    this.cluster.signal(id, "SIGSTOP");
+  }
+
+  thaw(id: NodeId): void {
+    this.cluster.signal(id, "SIGCONT");
+    this.#frozen.delete(id);
+  }
+
   async kill(id: NodeId): Promise<void> {
+    this.#answered.delete(id);
     this.cluster.signal(id, "SIGKILL");
     await this.cluster.exited(id);
   }
@@ -78,6 +111,7 @@ export class TestCluster {
   /** Everything running and in touch again. */
   async healed(): Promise<void> {
     this.mesh.heal();
+    for (const id of this.nodes) this.thaw(id);
     for (const id of this.nodes) if (this.cluster.pid(id) === undefined) this.restart(id);
     await this.cluster.ready(READY_TIMEOUT_MS);
   }

@@ -1,109 +1,55 @@
 /**
- * Named compositions of faults: what breaks, when, and how it is seen that it really broke.
+ * The named compositions of faults.
  */
-import type { NodeId } from "../../src/index.js";
-import type { TestCluster } from "../cluster/test-cluster.js";
-import type { HistoryWriter } from "../history-writer.js";
+import { runEpisodes, sleep, type Composition, type Felt, type Ground } from "./composition.js";
+import { leaderIsolated, majorityRing, oneWay, resets, slowNetwork, splitBrainBait } from "./network-faults.js";
+import { handOver, killStorm, pause, powerCut } from "./process-faults.js";
 
-export interface Composition {
-  readonly name: string;
-  readonly summary: string;
-  /** Injects faults until `stop` fires; heals what it broke before it returns. Returns how many faults were really felt. */
-  run(test: TestCluster, history: HistoryWriter, stop: AbortSignal): Promise<number>;
-}
-
-const FAULT_MS = 3_000;
-const QUIET_MS = 2_000;
-const KILL_EVERY_MS = 1_000;
-const RESTART_AFTER_MS = 500;
-const READY_TIMEOUT_MS = 30_000;
-
-/** A network fault for FAULT_MS, then quiet, again and again. A fault counts only when some link really felt it. */
-function networkFaults(name: string, summary: string, inject: (test: TestCluster, leader: NodeId, turn: number) => object): Composition {
-  return {
-    name,
-    summary,
-    run: async (test, history, stop) => {
-      let felt = 0;
-      for (let turn = 0; !stop.aborted; turn++) {
-        await sleep(QUIET_MS, stop);
-        const leader = test.leader()?.id;
-        if (leader === undefined || stop.aborted) continue;
-        test.mesh.takeBitten();
-        const what = inject(test, leader, turn);
-        history.nemesis({ fault: name, leader, ...what });
-        await sleep(FAULT_MS, stop);
-        const verified = test.mesh.takeBitten() > 0;
-        if (verified) felt += 1;
-        test.mesh.heal();
-        history.nemesis({ fault: "healed", verified });
-      }
-      return felt;
-    },
-  };
-}
-
-export const COMPOSITIONS: readonly Composition[] = [
-  networkFaults(
-    "leader-isolated",
-    "the leader is cut off from every other node, in silence; clients and participants still reach it",
-    (test, leader) => {
-      test.mesh.isolate(leader);
-      return {};
-    },
-  ),
-  networkFaults(
-    "one-way",
-    "packets from the leader are lost, or packets to it, in turns; the other direction works",
-    (test, leader, turn) => {
-      const outward = turn % 2 === 0;
-      for (const other of test.nodes) {
-        if (other === leader) continue;
-        if (outward) test.mesh.blockPackets(leader, other);
-        else test.mesh.blockPackets(other, leader);
-      }
-      return { direction: outward ? "from the leader" : "to the leader" };
-    },
-  ),
-  {
-    name: "kill-storm",
-    summary:
-      "kill -9 of one node each second, every other time the leader; restarted after half a second, the next one killed when it serves again",
-    run: async (test, history, stop) => {
-      let kills = 0;
-      for (let turn = 0; !stop.aborted; turn++) {
-        const victims = test.running;
-        const leader = test.leader()?.id;
-        const victim = turn % 2 === 0 && leader !== undefined ? leader : victims[turn % Math.max(1, victims.length)];
-        // Never more than a minority at once: the promise is for a living majority.
-        if (victim !== undefined && victims.length === test.nodes.length) {
-          await test.kill(victim);
-          kills += 1;
-          history.nemesis({ fault: "kill", node: victim, leader: victim === leader, verified: test.cluster.pid(victim) === undefined });
-          await sleep(RESTART_AFTER_MS, undefined);
-          test.restart(victim);
-          await test.cluster.ready(READY_TIMEOUT_MS);
-        }
-        await sleep(KILL_EVERY_MS - RESTART_AFTER_MS, stop);
-      }
-      return kills;
-    },
-  },
+const SINGLE: readonly Composition[] = [
+  leaderIsolated,
+  oneWay,
+  majorityRing,
+  splitBrainBait,
+  slowNetwork,
+  resets,
+  pause,
+  killStorm,
+  powerCut,
+  handOver,
 ];
+const REDRAW_MS = 10_000;
+/** Shorter than other periods: what matters is what the cluster does when it comes to rest in the middle of a run. */
+const QUIET_PERIOD_MS = 4_000;
+const QUIET_CHANCE = 0.25;
+
+/** Every one is drawn once before any comes again, so that no run is all of one kind. */
+const mixed: Composition = {
+  name: "mixed",
+  summary: "another of all these every 10 s, drawn by the seed, with quiet periods in between; felt as theirs are",
+  nodesMin: 3,
+  movesLeader: true,
+  leavesDoubt: false,
+  quietMs: 0,
+  episode: async (ground: Ground): Promise<Felt> => {
+    let [injected, felt] = [0, 0];
+    const fitting = SINGLE.filter((each) => each.nodesMin <= ground.test.nodes.length);
+    for (const drawn of ground.prng.shuffle(fitting)) {
+      if (ground.stop.aborted) break;
+      if (ground.prng.chance(QUIET_CHANCE)) {
+        ground.history.nemesis({ fault: "mixed", at: "draw", drew: "quiet" });
+        await sleep(QUIET_PERIOD_MS, ground.stop);
+      }
+      ground.history.nemesis({ fault: "mixed", at: "draw", drew: drawn.name });
+      const result = await runEpisodes(drawn, ground, performance.now() + REDRAW_MS);
+      injected += result.injected;
+      felt += result.felt;
+    }
+    return { injected, felt };
+  },
+};
+
+export const COMPOSITIONS: readonly Composition[] = [...SINGLE, mixed];
 
 export function compositionNamed(name: string): Composition | undefined {
   return COMPOSITIONS.find((each) => each.name === name);
-}
-
-function sleep(ms: number, stop: AbortSignal | undefined): Promise<void> {
-  if (stop?.aborted === true) return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(done, ms);
-    function done(): void {
-      clearTimeout(timer);
-      stop?.removeEventListener("abort", done);
-      resolve();
-    }
-    stop?.addEventListener("abort", done);
-  });
 }

@@ -1,0 +1,128 @@
+/**
+ * The table of times: what each fault cost, from the moment it began.
+ */
+import type { HistoryEvent } from "../../src/check/index.js";
+import { decisionPoints, faultBands, majoritySpans, nodeChanges, type FaultBand, type Span } from "./timeline.js";
+
+/** All ms; undefined: it did not happen. */
+export interface FaultTimes {
+  readonly band: FaultBand;
+  /** From the fault to the first node that looks for a leader, or leads anew: between two looks a node may do both. */
+  readonly detectMs: number | undefined;
+  /** To a leader established in a later epoch. */
+  readonly electMs: number | undefined;
+  /** To the first commit of a later epoch that a client was told of. */
+  readonly firstCommitMs: number | undefined;
+  /** The longest silence between two acknowledged commits that touches the fault. */
+  readonly unavailableMs: number | undefined;
+}
+
+export interface LongestDoubt {
+  /** All of it, ms; 0: none was long enough to be written. */
+  readonly maxMs: number;
+  /** The longest stretch of one branch's doubt in which a majority was connected all the time, ms; undefined: the history does not say when one was. */
+  readonly withMajorityMs: number | undefined;
+  /** `gid/branch` of that one. */
+  readonly key: string | undefined;
+  /** Doubts that were long enough to be written. */
+  readonly written: number;
+  /** Still in doubt when the run ended. */
+  readonly open: number;
+}
+
+const NS_PER_MS = 1e6;
+
+export function faultTimes(history: readonly HistoryEvent[]): readonly FaultTimes[] {
+  const bands = faultBands(history);
+  const changes = nodeChanges(history);
+  const commits = decisionPoints(history).filter((point) => point.outcome === "commit" && point.atNs < Infinity);
+  return bands.map((band, i) => {
+    const untilNs = bands[i + 1]?.fromNs ?? Infinity;
+    const { fromNs } = band;
+    const since = (atNs: number | undefined): number | undefined => (atNs === undefined ? undefined : (atNs - fromNs) / NS_PER_MS);
+    const epoch = band.epoch ?? Infinity;
+    const after = changes.filter((change) => change.atNs > fromNs && change.atNs < untilNs);
+    return {
+      band,
+      detectMs: since(after.find((change) => change.role === "looking" || (change.leads && change.epoch > epoch))?.atNs),
+      electMs: since(after.find((change) => change.leads && change.epoch > epoch)?.atNs),
+      firstCommitMs: since(commits.find((each) => each.atNs > fromNs && each.atNs < untilNs && (each.epoch ?? 0) > epoch)?.atNs),
+      unavailableMs: longestSilence(
+        commits.map((each) => each.atNs),
+        band,
+      ),
+    };
+  });
+}
+
+/** Between two neighbours of `at` (ascending) that touches the span, ms. */
+function longestSilence(at: readonly number[], { fromNs, toNs }: Span): number | undefined {
+  let longest: number | undefined;
+  for (const [i, endsNs] of at.entries()) {
+    const beginsNs = at[i - 1];
+    if (beginsNs === undefined || endsNs < fromNs || beginsNs > toNs) continue;
+    longest = Math.max(longest ?? 0, (endsNs - beginsNs) / NS_PER_MS);
+  }
+  return longest;
+}
+
+export function longestDoubt(history: readonly HistoryEvent[]): LongestDoubt {
+  const spans = majoritySpans(history);
+  let [maxMs, withMajorityMs, written, open] = [0, 0, 0, 0];
+  let key: string | undefined;
+  for (const event of history) {
+    if (event.f !== "doubt") continue;
+    const { ms, open: isOpen } = event.value as { readonly ms: number; readonly open: boolean };
+    written += 1;
+    if (isOpen) open += 1;
+    maxMs = Math.max(maxMs, ms);
+    const doubt = { fromNs: event.time - ms * NS_PER_MS, toNs: event.time };
+    for (const span of spans ?? []) {
+      const sharedMs = (Math.min(span.toNs, doubt.toNs) - Math.max(span.fromNs, doubt.fromNs)) / NS_PER_MS;
+      if (sharedMs <= withMajorityMs) continue;
+      withMajorityMs = sharedMs;
+      key = event.key;
+    }
+  }
+  return { maxMs, withMajorityMs: spans === undefined ? undefined : withMajorityMs, key, written, open };
+}
+
+export interface Spread {
+  readonly median: number;
+  readonly max: number;
+}
+
+export interface FaultSummary {
+  readonly fault: string;
+  readonly injected: number;
+  readonly felt: number;
+  readonly detectMs: Spread | undefined;
+  readonly electMs: Spread | undefined;
+  readonly firstCommitMs: Spread | undefined;
+  readonly unavailableMs: Spread | undefined;
+}
+
+/** One line for each kind of fault; only felt faults have times. */
+export function summarize(times: readonly FaultTimes[]): readonly FaultSummary[] {
+  return [...new Set(times.map((each) => each.band.fault))].sort().map((name) => {
+    const all = times.filter((each) => each.band.fault === name);
+    const felt = all.filter((each) => each.band.verified);
+    const of = (pick: (each: FaultTimes) => number | undefined): Spread | undefined =>
+      spread(felt.map(pick).filter((ms): ms is number => ms !== undefined));
+    return {
+      fault: name,
+      injected: all.length,
+      felt: felt.length,
+      detectMs: of((each) => each.detectMs),
+      electMs: of((each) => each.electMs),
+      firstCommitMs: of((each) => each.firstCommitMs),
+      unavailableMs: of((each) => each.unavailableMs),
+    };
+  });
+}
+
+function spread(values: readonly number[]): Spread | undefined {
+  const sorted = [...values].sort((a, b) => a - b);
+  const [median, max] = [sorted[Math.floor((sorted.length - 1) / 2)], sorted.at(-1)];
+  return median === undefined || max === undefined ? undefined : { median: Math.round(median), max: Math.round(max) };
+}
