@@ -1,4 +1,8 @@
 export { checkAnswers } from "./answers.js";
+export { checkAppends, findAppendAnomalies } from "./append.js";
+export { appendTransactions } from "./append-history.js";
+export type { AppendStep, AppendTransaction } from "./append-history.js";
+export type { AppendAnomaly, AppendAnomalyKind } from "./append-versions.js";
 export { CommittedLog } from "./committed-log.js";
 export type { CommittedEntry } from "./committed-log.js";
 export { formatHistory, operations, parseHistory } from "./history.js";
