@@ -104,7 +104,8 @@ export class Quorate implements AsyncDisposable {
    * Runs `fn`; its return commits, its throw rolls back and is rethrown as it is (see `rollbackFailures`). Resolves with its result
    * when the decision to commit is replicated; the databases follow within milliseconds, or as soon as they can be reached.
    * Rejects with QUORATE_ABORTED or QUORATE_PARTICIPANT (outcome "aborted"), QUORATE_OUTCOME_UNKNOWN (ask `outcome(error.gid)`), or
-   * an error that says why it was never sent (see `TransactionOptions.gid` for ids of your own). A transaction started inside `fn` is one of its own.
+   * an error that says why it was never sent (see `TransactionOptions.gid` for ids of your own). A transaction
+   * started inside `fn` is one of its own.
    */
   async transaction<R>(fn: (tx: Transaction) => R | Promise<R>, options: TransactionOptions = {}): Promise<R> {
     const scope = this.#scope(options);

@@ -118,7 +118,10 @@ export interface Coordinator {
   resign(nowMs: number): void;
   /** A request of a client stream. `request` is the stream's own number; the answer carries it back. Only called while established, except reads of state. */
   request(session: ClientSession, request: number, body: Request, nowMs: number): void;
-  /** The proposals of the last ready were refused (overloaded, transferring): their waiters are answered with a safe retry. */
+  /**
+   * The proposals of the last ready, these very objects, were refused (overloaded, transferring): their waiters are answered with a
+   * safe retry.
+   */
   refused(commands: readonly Command[], why: string, nowMs: number): void;
   /** The replica applied an entry; on every node, in order, right after the state machine did. */
   applied(entry: StampedCommand, zxid: Zxid, result: ApplyResult, nowMs: number): void;

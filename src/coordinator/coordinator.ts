@@ -128,10 +128,10 @@ class LeaderDriver implements Coordinator {
     this.#clients.down(session, nowMs);
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, nowMs: number): void {
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, _nowMs: number): void {
     this.#attached.set(instance, { participant, participantKind });
     if (this.#established) this.#chores.register(participant, participantKind);
-    this.#courier.instanceUp(instance, participant, nowMs);
+    this.#courier.instanceUp(instance, participant);
   }
 
   instanceDown(instance: InstanceId, nowMs: number): void {
@@ -153,7 +153,7 @@ class LeaderDriver implements Coordinator {
   #reply(instance: InstanceId, branch: BranchDrive, reply: BranchReply, nowMs: number): void {
     const { result } = reply;
     // A reply to an earlier phase says nothing about this one; a late vote may still come from a branch that holds locks.
-    if (result.kind === "vote") return this.#decider.voted(branch, result.vote, result.detail, instance, nowMs);
+    if (result.kind === "vote") return this.#decider.voted(branch, result.vote, result.detail, instance);
     if (reply.phase !== branch.phase || branch.status === "settled" || branch.status === "idle") return;
     switch (result.kind) {
       case "done":
@@ -221,8 +221,9 @@ class LeaderDriver implements Coordinator {
   drain(nowMs: number): CoordinatorReady {
     if (this.#sweep !== undefined) this.#sweepSlice(this.#sweep, nowMs);
     if (!this.#established) return this.#outbox.take(Infinity);
+    this.#courier.resume(nowMs);
     const wakeAtMs = Math.min(this.#wheel.wakeAtMs(), this.#chores.wakeAtMs(), this.#decider.wakeAtMs());
-    return this.#outbox.take(this.#sweep === undefined ? wakeAtMs : Math.min(nowMs, wakeAtMs));
+    return this.#outbox.take(this.#sweep === undefined && !this.#courier.resuming ? wakeAtMs : Math.min(nowMs, wakeAtMs));
   }
 
   /** Goes on with what earlier leaders left: the iterator is live, and what this leader recorded itself is skipped. */
@@ -283,7 +284,7 @@ class LeaderDriver implements Coordinator {
       case "PUT":
         return this.#puts.answer(command.request, notProposed(why, undefined));
       case "NOOP":
-        return this.#puts.answerNoop(notProposed(why, undefined));
+        return this.#puts.noopNotTaken(command, notProposed(why, undefined));
       default:
         return unreachable(command);
     }
@@ -336,7 +337,7 @@ class LeaderDriver implements Coordinator {
         return this.#inquiries.decided(result.gid);
       case "done":
       case "noop":
-        return result.kind === "noop" ? this.#puts.answerNoop({ kind: "ok" }) : undefined;
+        return result.kind === "noop" ? this.#puts.noopApplied() : undefined;
       case "forgotten":
         for (const gid of result.gids) this.#decider.forgotten(gid);
         return this.#chores.forgotten(result.gids.length);

@@ -15,6 +15,8 @@ import { Timed } from "./timer-wheel.js";
 
 const NO_PAYLOAD = new Uint8Array(0);
 const ERROR_CHARS_MAX = 500;
+/** Waiting branches sent in one drain once their participant can take them, so that a million of them do not stall the loop. */
+const RESUME_SLICE = 2_000;
 
 interface Instance {
   readonly id: InstanceId;
@@ -29,7 +31,9 @@ export class ParticipantLine extends Timed {
   readonly name: string;
   readonly instances: Instance[] = [];
   /** Not sent now: unattached, held, backing off or paused. */
-  readonly waiting = new BranchList();
+  waiting = new BranchList();
+  /** Waited when the participant came back, and are sent slice by slice, in order; paused ones too. */
+  resuming = new BranchList();
   /** The next instance for a branch that has none yet. */
   turn = 0;
   /** Failures of this participant in a row. */
@@ -46,6 +50,8 @@ export class Courier {
   readonly #context: Context;
   readonly #lines = new Map<string, ParticipantLine>();
   readonly #instances = new Map<InstanceId, Instance>();
+  /** Those with branches to resume, in the order they came back. */
+  readonly #resuming = new Set<ParticipantLine>();
   #epoch = 0;
   #active = false;
   #paused = 0;
@@ -62,6 +68,16 @@ export class Courier {
     return this.#instances.size;
   }
 
+  /** Participants with an attached instance or a waiting branch. */
+  get lines(): number {
+    return this.#lines.size;
+  }
+
+  /** Some waiting branches are still to be sent: {@link resume}. */
+  get resuming(): boolean {
+    return this.#resuming.size > 0;
+  }
+
   start(epoch: number): void {
     this.#epoch = epoch;
     this.#active = true;
@@ -71,10 +87,12 @@ export class Courier {
   stop(): void {
     this.#active = false;
     this.#paused = 0;
+    this.#resuming.clear();
     for (const line of this.#lines.values()) {
-      for (const branch of line.waiting.toArray()) line.waiting.remove(branch);
+      for (const list of [line.waiting, line.resuming]) for (const branch of list.toArray()) list.remove(branch);
       line.failures = 0;
       line.breaker = "closed";
+      this.#dropUnused(line);
     }
     for (const { outstanding } of this.#instances.values()) {
       for (const branch of outstanding.toArray()) outstanding.remove(branch);
@@ -86,16 +104,29 @@ export class Courier {
   }
 
   /** A new instance takes everything that waits for its participant, the paused branches too. */
-  instanceUp(id: InstanceId, participant: string, nowMs: number): void {
+  instanceUp(id: InstanceId, participant: string): void {
     const line = this.#line(participant);
     const instance: Instance = { id, line, outstanding: new BranchList() };
     this.#instances.set(id, instance);
     line.instances.push(instance);
     if (!this.#active) return;
     this.#closeBreaker(line);
-    for (const branch of line.waiting.toArray()) {
-      if (branch.status === "paused") this.#unpause(branch, `participant "${participant}" attached again`);
-      this.#dispatch(branch, nowMs);
+    if (line.resuming.first === undefined) [line.waiting, line.resuming] = [line.resuming, line.waiting];
+    else for (const branch of line.waiting.toArray()) line.resuming.add(branch);
+    if (line.resuming.first !== undefined) this.#resuming.add(line);
+  }
+
+  /** Sends the next slice of what waited, in the order it waited. */
+  resume(nowMs: number): void {
+    let left = RESUME_SLICE;
+    for (const line of this.#resuming) {
+      for (let branch = line.resuming.first; branch !== undefined; branch = line.resuming.first) {
+        if (left-- === 0) return;
+        // Only a new instance takes paused branches along.
+        if (branch.status === "paused") this.#unpause(branch, `participant "${line.name}" attached again`);
+        this.#dispatch(branch, nowMs);
+      }
+      this.#resuming.delete(line);
     }
   }
 
@@ -106,6 +137,7 @@ export class Courier {
     this.#instances.delete(id);
     instance.line.instances.splice(instance.line.instances.indexOf(instance), 1);
     for (const branch of instance.outstanding.toArray()) this.#dispatch(branch, nowMs);
+    this.#dropUnused(instance.line);
   }
 
   /** Starts a phase of a branch, whatever it was doing before. */
@@ -130,20 +162,26 @@ export class Courier {
   }
 
   /** The reply came: nothing more is sent for this phase. */
-  replied(branch: BranchDrive, status: "idle" | "settled", nowMs: number): void {
-    const line = this.#line(branch.participant);
+  replied(branch: BranchDrive, status: "idle" | "settled"): void {
     if (branch.status === "paused") this.#paused--;
     this.#park(branch, status);
+    const line = this.#lines.get(branch.participant);
+    if (line === undefined) return;
     line.failures = 0;
-    if (line.breaker === "closed") return;
-    this.#closeBreaker(line);
-    for (const waiting of line.waiting.toArray()) if (waiting.status !== "paused") this.#dispatch(waiting, nowMs);
+    if (line.breaker !== "closed") {
+      this.#closeBreaker(line);
+      for (const waiting of line.waiting.toArray()) if (waiting.status !== "paused") line.resuming.add(waiting);
+      if (line.resuming.first !== undefined) this.#resuming.add(line);
+    }
+    this.#dropUnused(line);
   }
 
   /** Nothing is sent for this branch any more. */
   settle(branch: BranchDrive): void {
     if (branch.status === "paused") this.#paused--;
     this.#park(branch, "settled");
+    const line = this.#lines.get(branch.participant);
+    if (line !== undefined) this.#dropUnused(line);
   }
 
   /** The instance could not do it now. Returns true when an unrecorded branch is given up: nobody but its participant needs it. */
@@ -262,6 +300,14 @@ export class Courier {
     const { retryDelayMsMin, retryDelayMsMax } = this.#context.options;
     const cap = Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** Math.min(failures, 30));
     return retryDelayMsMin + (this.#context.random32() / 0x1_0000_0000) * Math.max(0, cap - retryDelayMsMin);
+  }
+
+  /** Without instances and branches a line says nothing, and names come without end: everybody may try to attach. */
+  #dropUnused(line: ParticipantLine): void {
+    if (line.instances.length > 0 || line.waiting.first !== undefined || line.resuming.first !== undefined) return;
+    this.#context.wheel.cancel(line);
+    this.#resuming.delete(line);
+    this.#lines.delete(line.name);
   }
 
   #line(name: string): ParticipantLine {

@@ -154,13 +154,13 @@ export class Decider {
     drive.missing--;
   }
 
-  voted(branch: BranchDrive, vote: Vote, detail: string, instance: InstanceId, nowMs: number): void {
+  voted(branch: BranchDrive, vote: Vote, detail: string, instance: InstanceId): void {
     const { drive } = branch;
     if (branch.phase !== "prepare" || drive.stage === "decided") {
       this.strayVote(instance, drive.gid, branch.id, vote);
       return;
     }
-    this.#courier.replied(branch, "idle", nowMs);
+    this.#courier.replied(branch, "idle");
     if (branch.vote === undefined) {
       branch.vote = vote;
       branch.voteDetail = clip(detail, DETAIL_CHARS_MAX);
@@ -321,7 +321,7 @@ export class Decider {
   acknowledged(branch: BranchDrive, nowMs: number): void {
     const { drive } = branch;
     if (branch.status === "settled") return;
-    this.#courier.replied(branch, "settled", nowMs);
+    this.#courier.replied(branch, "settled");
     if (branch.owed) this.#chores.done(drive.gid, branch.id, nowMs);
     this.#settledOne(drive);
   }

@@ -2,7 +2,7 @@
  * Requests outside of transactions that wait for their record to be applied: puts, health probes and operators' resolutions.
  */
 import type { Gid } from "../base/index.js";
-import type { RequestId } from "../txn/index.js";
+import type { Command, RequestId } from "../txn/index.js";
 import type { ClientSession } from "./api.js";
 import type { Outbox } from "./outbox.js";
 import type { Answer } from "./request.js";
@@ -20,8 +20,8 @@ interface WaitingPut extends Waiting {
 export class Puts {
   readonly #outbox: Outbox;
   readonly #clients = new Map<string, Map<number, WaitingPut>>();
-  /** In the order of their records. */
-  #noops: Waiting[] = [];
+  /** By the command proposed for each, in the order they were proposed, which is that of their records. */
+  readonly #noops = new Map<Command, Waiting>();
   readonly #resolves = new Map<Gid, (Waiting & { readonly branch: string })[]>();
   #size = 0;
 
@@ -55,14 +55,28 @@ export class Puts {
     for (; waiting !== undefined; waiting = waiting.next) this.#reply(waiting, answer);
   }
 
-  waitNoop(session: ClientSession, request: number): void {
-    this.#noops.push({ session, request });
+  /** `command` is what is proposed for it. */
+  waitNoop(command: Command, session: ClientSession, request: number): void {
+    this.#noops.set(command, { session, request });
     this.#size++;
   }
 
-  answerNoop(answer: Answer): void {
-    const waiting = this.#noops.shift();
-    if (waiting !== undefined) this.#reply(waiting, answer);
+  /** The oldest one's record is applied. */
+  noopApplied(): void {
+    const oldest = this.#noops.keys().next().value;
+    if (oldest !== undefined) this.#answerNoop(oldest, { kind: "ok" });
+  }
+
+  /** This very command was not taken; records of those before it may still come. */
+  noopNotTaken(command: Command, answer: Answer): void {
+    this.#answerNoop(command, answer);
+  }
+
+  #answerNoop(command: Command, answer: Answer): void {
+    const waiting = this.#noops.get(command);
+    if (waiting === undefined) return;
+    this.#noops.delete(command);
+    this.#reply(waiting, answer);
   }
 
   waitResolve(gid: Gid, branch: string, session: ClientSession, request: number): void {
@@ -89,10 +103,10 @@ export class Puts {
         }
       }
     }
-    for (const waiting of this.#noops) this.#reply(waiting, answerFor(undefined));
+    for (const waiting of this.#noops.values()) this.#reply(waiting, answerFor(undefined));
     for (const [gid, list] of this.#resolves) for (const waiting of list) this.#reply(waiting, answerFor(gid));
     this.#clients.clear();
-    this.#noops = [];
+    this.#noops.clear();
     this.#resolves.clear();
   }
 

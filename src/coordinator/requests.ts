@@ -17,7 +17,7 @@ import {
   TXN_LIMITS,
   unknownParticipantMessage,
 } from "../txn/index.js";
-import type { BranchSpec, Lookup, Transaction } from "../txn/index.js";
+import type { BranchSpec, Command, Lookup, Transaction } from "../txn/index.js";
 import type { ClientSession } from "./api.js";
 import { alreadyDecidedAnswer, belowFloorAnswer, decidedAnswer, decisionIn, errorAnswer, gidError, notProposed } from "./answers.js";
 import type { Chores } from "./chores.js";
@@ -76,10 +76,7 @@ export class Requests {
       case "resolve":
         return this.#resolve(from, body);
       case "noop":
-        if (this.#full()) return this.#overloaded(undefined);
-        this.#puts.waitNoop(session, request);
-        this.#context.outbox.propose({ kind: "NOOP" });
-        return undefined;
+        return this.#noop(from);
       case "read":
       case "list":
         return this.read(body);
@@ -318,6 +315,14 @@ export class Requests {
     if (problem !== undefined) return gidError(problem.reason, problem.message, undefined, undefined);
     if (this.#full()) return this.#overloaded(undefined);
     if (this.#puts.wait(request, from.session, from.request)) this.#context.outbox.propose({ kind: "PUT", request, name, value, expect });
+    return undefined;
+  }
+
+  #noop(from: From): Answer | undefined {
+    if (this.#full()) return this.#overloaded(undefined);
+    const command: Command = { kind: "NOOP" };
+    this.#puts.waitNoop(command, from.session, from.request);
+    this.#context.outbox.propose(command);
     return undefined;
   }
 

@@ -23,6 +23,8 @@ export interface TxnLimits {
   readonly participantsMax: number;
   /** Request clients remembered at once; the floor drops idle ones. */
   readonly clientsMax: number;
+  /** Idle clients that one FLOOR looks at, so that the first one after a long outage does not stall every replica; the next goes on. */
+  readonly idleClientsPerFloorMax: number;
   /** Answers remembered for one client: the most requests it may have unacknowledged. */
   readonly clientAnswersMax: number;
   /** Characters of a heuristic's `by` and `note`. */

@@ -115,10 +115,17 @@ export class ClientMemories {
   /**
    * Forgets every client last used below `floorMs` whose own time is below it too; their ids. One whose clock runs ahead stays until
    * the floor has passed its name: dropped earlier, a late repetition would be taken for a new client's request and done twice.
+   *
+   * Stops after the `most` longest idle ones; those that stay go on being answered from memory, which is harmless. It never stops
+   * between clients of the same stamp: their order is not stored, so a replica that was restored may have them in another one.
    */
-  dropIdle(floorMs: number): string[] {
+  dropIdle(floorMs: number, most: number): string[] {
     const dropped: string[] = [];
+    let seen = 0;
+    let stampMs = 0;
     for (let client = this.#oldest; client !== undefined && client.lastStampMs < floorMs;) {
+      if (++seen > most && client.lastStampMs !== stampMs) break;
+      stampMs = client.lastStampMs;
       const { newer } = client;
       if (uuidTimeMs(client.client) < floorMs) {
         this.#unlink(client);

@@ -238,7 +238,7 @@ export function applyFloor(tables: Tables, command: Floor): ApplyResult {
   }
   if (command.timeMs > tables.floorMs) {
     tables.floorMs = command.timeMs;
-    for (const client of tables.clients.dropIdle(command.timeMs)) tables.clientChanged(client);
+    for (const client of tables.clients.dropIdle(command.timeMs, tables.limits.idleClientsPerFloorMax)) tables.clientChanged(client);
   }
   return { kind: "floor", timeMs: tables.floorMs };
 }

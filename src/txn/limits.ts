@@ -19,6 +19,7 @@ export const TXN_LIMITS: TxnLimits = Object.freeze({
   futureMsMax: 60_000,
   participantsMax: 10_000,
   clientsMax: 1_000_000,
+  idleClientsPerFloorMax: 20_000,
   clientAnswersMax: 65_536,
   noteCharsMax: 1_024,
 });

@@ -57,3 +57,18 @@ test("the reason of an abort is never cut through a character: replicas would ke
     expect(Buffer.from(detail, "utf8").toString("utf8")).toBe(detail);
   }
 });
+
+test("a health probe that was not taken answers itself, not the one before it whose record is still under way", () => {
+  const desk = new Desk();
+  desk.request({ kind: "noop" }, 7, 1);
+  const [first, ...none] = desk.proposed;
+  expect([first?.kind, none]).toEqual(["NOOP", []]);
+  desk.proposed = [];
+  desk.request({ kind: "noop" }, 7, 2);
+  desk.refuseAll();
+  expect(desk.answers.map(({ request, answer }) => [request, answer.kind])).toEqual([[2, "error"]]);
+  desk.answers = [];
+  desk.inject({ kind: "NOOP" });
+  expect(desk.answers.map(({ request, answer }) => [request, answer.kind])).toEqual([[1, "ok"]]);
+  expect(desk.coordinator.counts().waiting).toBe(0);
+});
