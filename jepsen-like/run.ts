@@ -1,10 +1,12 @@
 /**
  * One run of a named composition: quiet start, faults under load, heal, final reads, verdict.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs";
+import { basename, join } from "node:path";
 import { Prng } from "../src/base/index.js";
-import { faultBands } from "./analysis/timeline.js";
+import type { Violation } from "../src/check/index.js";
+import { isQuorateError } from "../src/index.js";
+import { faultBands, type FaultBand } from "./analysis/timeline.js";
 import { leaderChangesPer20s, thinnessOf } from "./analysis/thinness.js";
 import { faultTimes, summarize, type FaultSummary } from "./analysis/times.js";
 import { TestCluster } from "./cluster/test-cluster.js";
@@ -28,7 +30,7 @@ export interface RunOptions {
   readonly workers: number;
   /** Makes the fault injector's choices. The machine makes the timing: a seed repeats the faults, not the interleaving. */
   readonly seed: string;
-  /** Where history.jsonl, verdict.json and report.html go; undefined: nowhere. */
+  /** Where history.jsonl, verdict.json, report.html and the nodes' logs go; undefined: nowhere. */
   readonly outputDir: string | undefined;
   readonly onProgress: (line: string) => void;
 }
@@ -78,24 +80,42 @@ export async function runComposition(composition: Composition, options: RunOptio
     watch.start();
     const load = new TransferWorkload(test, history).run(options.workers, stop.signal);
     const ground = { test, history, prng: new Prng(options.seed), stop: stop.signal };
-    const felt = await runEpisodes(composition, ground);
-    await load;
+    const unrecovered: Violation[] = [];
+    const recovers = async (what: Promise<void>): Promise<void> => {
+      try {
+        await what;
+      } catch (error) {
+        if (!isQuorateError(error)) throw error;
+        unrecovered.push({ invariant: "L1-recovery", message: error.message });
+        history.nemesis({ fault: "unrecovered", at: "seen", message: error.message });
+      }
+    };
+    await recovers(runEpisodes(composition, ground));
+    stop.abort();
     clearTimeout(timer);
+    await load;
     options.onProgress("healing, waiting for rest, reading everything back");
-    await test.healed();
+    await recovers(test.healed());
+    const bands = faultBands(history.events);
     const { orphans, locks } = await settle(test);
     await watch.stop();
     probe.writeOpen();
-    const verdict = await judgeRun(test, history.events, { branches: probe.resolved + probe.open, orphans, locks });
+    const verdict = await judgeRun(test, history.events, {
+      branches: probe.resolved + probe.open,
+      orphans,
+      locks,
+      recoveries: bands.length + 1,
+      unrecovered,
+    });
     const epochAfter = test.leader()?.epoch ?? 0;
-    const faultSeconds = secondsUnderFaults(history);
+    const faultSeconds = secondsUnderFaults(bands);
     const leaderChanges = epochAfter - epochBefore;
     const figures = {
       faultSeconds,
       leaderChanges,
       leaderChangesPer20s: leaderChangesPer20s({ faultSeconds, leaderChanges }),
-      faultsInjected: felt.injected,
-      faultsFelt: felt.felt,
+      faultsInjected: bands.length,
+      faultsFelt: bands.filter(({ verified }) => verified).length,
       resolvedByInquiry: test.attachment.stats().reduce((sum, each) => sum + each.resolvedByInquiry, 0),
     };
     const thin = thinnessOf({ ...figures, ...verdict }, composition);
@@ -115,24 +135,25 @@ export async function runComposition(composition: Composition, options: RunOptio
       ...figures,
       ...(verdict.verdict === "valid" && thin.length > 0 ? { verdict: "unknown", why: `too thin: ${thin.join("; ")}` } : {}),
     };
-    if (options.outputDir !== undefined) save(report, history, options.outputDir);
+    if (options.outputDir !== undefined) save(report, history, test, options.outputDir);
     return report;
   } finally {
     await test.close();
   }
 }
 
-function save(report: RunReport, history: HistoryWriter, dir: string): void {
+function save(report: RunReport, history: HistoryWriter, test: TestCluster, dir: string): void {
   mkdirSync(dir, { recursive: true });
+  for (const { logFile } of test.cluster.nodes) copyFileSync(logFile, join(dir, basename(logFile)));
   history.save(join(dir, "history.jsonl"));
   writeFileSync(join(dir, "verdict.json"), `${JSON.stringify(report, undefined, 2)}\n`);
   writeReport(dir);
 }
 
-function secondsUnderFaults(history: HistoryWriter): number {
-  const bands = faultBands(history.events);
+/** From the beginning of the first to the end of the last. */
+function secondsUnderFaults(bands: readonly FaultBand[]): number {
   const from = bands[0]?.fromNs ?? 0;
-  return Math.max(0, Math.max(...bands.map(({ toNs }) => toNs), from) - from) / NS_PER_S;
+  return (Math.max(...bands.map(({ toNs }) => toNs), from) - from) / NS_PER_S;
 }
 
 function commandOf(composition: Composition, options: RunOptions): string {

@@ -53,6 +53,9 @@ export interface Rest {
   readonly branches: number;
   readonly orphans: number;
   readonly locks: number;
+  /** How often the cluster had to come back, and the times it did not. */
+  readonly recoveries: number;
+  readonly unrecovered: readonly Violation[];
 }
 
 /** What is read back at the end. */
@@ -71,7 +74,7 @@ export async function judgeRun(test: TestCluster, history: readonly HistoryEvent
   const answers = operations(history).filter(({ complete }) => complete?.type === "ok").length;
   const order = checkDecisionOrder(history);
   const doubt = longestDoubt(history);
-  const fromHistory = [...checkAnswers(history), ...order.violations, ...longDoubts(doubt)];
+  const fromHistory = [...checkAnswers(history), ...order.violations, ...longDoubts(doubt), ...rest.unrecovered];
   const counts = {
     transactions: gids.length,
     okDecisions: done.filter(({ complete }) => complete?.type === "ok").length,
@@ -86,6 +89,7 @@ export async function judgeRun(test: TestCluster, history: readonly HistoryEvent
     "I10-orphan": test.banks.length,
     "I11-lock": test.banks.length,
     "I13-monotonic": answers,
+    "L1-recovery": rest.recoveries,
   };
   const left = [
     ...(orphans > 0 ? [{ invariant: "I10-orphan", message: `${orphans} prepared branches are left after ${SETTLE_MS_MAX} ms` }] : []),
@@ -156,7 +160,7 @@ async function finalReads(test: TestCluster, gids: readonly string[]): Promise<F
 }
 
 /** Waits, bounded, until nothing is prepared or locked any more. */
-export async function settle(test: TestCluster): Promise<Omit<Rest, "branches">> {
+export async function settle(test: TestCluster): Promise<Pick<Rest, "orphans" | "locks">> {
   const untilMs = performance.now() + SETTLE_MS_MAX;
   for (;;) {
     const orphans = (await Promise.all(test.banks.map((bank) => bank.listInDoubt()))).reduce((sum, list) => sum + list.length, 0);

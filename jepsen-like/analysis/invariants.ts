@@ -25,6 +25,7 @@ const PROMISES = {
   "I11-lock": ["nothing is left locked at the end", "banks"],
   "I12-replicas": ["nodes at the same entry have the same state", "pairs of nodes"],
   "I13-monotonic": ["a decision that was told is never taken back", "answers"],
+  "L1-recovery": ["a cluster whose majority is up and connected has a leader and serves", "recoveries"],
 } as const;
 
 export type InvariantName = keyof typeof PROMISES;

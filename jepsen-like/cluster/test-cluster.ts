@@ -3,6 +3,7 @@
  *
  * Clients and participants reach the nodes directly: what is tested here is the coordinators' network.
  */
+import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +16,8 @@ import { majorityConnected } from "../analysis/majority.js";
 import { LinkMesh } from "./link-mesh.js";
 
 const READY_TIMEOUT_MS = 30_000;
+/** Longer than any pause of a composition. */
+const FROZEN_S_MAX = 10;
 export const BANKS = ["bank-a", "bank-b"] as const;
 
 export class TestCluster {
@@ -88,7 +91,11 @@ export class TestCluster {
     this.#answered.add(id);
   }
 
+  /** SIGSTOP. A frozen process cannot see its parent die: a shell of its own thaws it later, whatever becomes of this process. */
   freeze(id: NodeId): void {
+    const pid = this.cluster.pid(id);
+    if (pid !== undefined)
+      spawn("sh", ["-c", `sleep ${FROZEN_S_MAX}; kill -CONT ${pid} 2>/dev/null`], { detached: true, stdio: "ignore" }).unref();
     this.#frozen.add(id);
     this.cluster.signal(id, "SIGSTOP");
   }

@@ -30,29 +30,20 @@ export interface Composition {
   readonly leavesDoubt: boolean;
   /** Quiet time before each episode, ms. */
   readonly quietMs: number;
-  /** One episode; heals what it broke before it returns. Returns how many faults were injected, and how many of them were felt. */
-  episode(ground: Ground, leader: NodeId, turn: number): Promise<Felt>;
-}
-
-export interface Felt {
-  readonly injected: number;
-  readonly felt: number;
+  /** One episode; heals what it broke before it returns. Every fault is written down by `fault`. */
+  episode(ground: Ground, leader: NodeId, turn: number): Promise<void>;
 }
 
 export const READY_TIMEOUT_MS = 30_000;
 
 /** Episodes of one composition until `stop` or until `untilMs` of the monotonic clock. */
-export async function runEpisodes(composition: Composition, ground: Ground, untilMs = Infinity): Promise<Felt> {
-  let [injected, felt] = [0, 0];
+export async function runEpisodes(composition: Composition, ground: Ground, untilMs = Infinity): Promise<void> {
   for (let turn = 0; !ground.stop.aborted && performance.now() < untilMs; turn++) {
     await sleep(composition.quietMs, ground.stop);
     const leader = ground.test.leader()?.id;
     if (ground.stop.aborted || leader === undefined) continue;
-    const result = await composition.episode(ground, leader, turn);
-    injected += result.injected;
-    felt += result.felt;
+    await composition.episode(ground, leader, turn);
   }
-  return { injected, felt };
 }
 
 /** Writes a fault's beginning and end, whatever happens in between. `hold` resolves with whether the fault was felt. */
@@ -61,7 +52,7 @@ export async function fault(
   name: string,
   facts: Readonly<Record<string, HistoryValue>>,
   hold: () => Promise<boolean>,
-): Promise<Felt> {
+): Promise<void> {
   const leader = test.leader();
   history.nemesis({ fault: name, at: "begin", leader: leader?.id ?? null, epoch: leader?.epoch ?? null, ...facts });
   let verified = false;
@@ -70,7 +61,6 @@ export async function fault(
   } finally {
     history.nemesis({ fault: name, at: "end", verified });
   }
-  return { injected: 1, felt: verified ? 1 : 0 };
 }
 
 /** Resolves when `holds` does, or after `timeoutMs`, with what it says then. */

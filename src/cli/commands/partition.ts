@@ -48,7 +48,7 @@ export const command: Command = {
           .option("workers", { type: "number", default: 24, describe: "transfers in flight" })
           .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators" })
           .option("seed", { type: "string", describe: "makes the fault injector's choices; random by default, and always printed" })
-          .option("output-dir", { type: "string", describe: "write history.jsonl, verdict.json and report.html there" }),
+          .option("output-dir", { type: "string", describe: "write history.jsonl, verdict.json, report.html and the nodes' logs there" }),
       run,
     },
     {
