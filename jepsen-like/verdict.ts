@@ -17,7 +17,7 @@ import {
 import type { Quorate, TransactionView } from "../src/index.js";
 import { checkDecisionOrder } from "./analysis/decision-model.js";
 import { tally, type InvariantResult } from "./analysis/invariants.js";
-import { longestDoubt, type LongestDoubt } from "./analysis/times.js";
+import { checkDoubt, longestDoubt, type LongestDoubt } from "./analysis/times.js";
 import type { TestCluster } from "./cluster/test-cluster.js";
 import { ACCOUNT, ACCOUNTS, BALANCE, LEDGER } from "./workload/transfers.js";
 
@@ -41,11 +41,6 @@ export interface Verdict {
 const SETTLE_MS_MAX = 20_000;
 const READ_TIMEOUT_MS = 10_000;
 const LOOKUPS_AT_ONCE = 32;
-/**
- * The longest doubt with a majority connected: the replacement of a frozen leader (2 s), twice the interval of inquiries (2 x 1 s), and
- * 2 s for a busy machine.
- */
-export const IN_DOUBT_MS_MAX = 6_000;
 
 /** What is left when everything has had its time. */
 export interface Rest {
@@ -74,7 +69,7 @@ export async function judgeRun(test: TestCluster, history: readonly HistoryEvent
   const answers = operations(history).filter(({ complete }) => complete?.type === "ok").length;
   const order = checkDecisionOrder(history);
   const doubt = longestDoubt(history);
-  const fromHistory = [...checkAnswers(history), ...order.violations, ...longDoubts(doubt), ...rest.unrecovered];
+  const fromHistory = [...checkAnswers(history), ...order.violations, ...checkDoubt(doubt), ...rest.unrecovered];
   const counts = {
     transactions: gids.length,
     okDecisions: done.filter(({ complete }) => complete?.type === "ok").length,
@@ -141,13 +136,6 @@ export async function judgeRun(test: TestCluster, history: readonly HistoryEvent
     aborted: decisions.filter((fact) => fact.decision === "abort").length,
     ...counts,
   };
-}
-
-/** I5. What no majority was there for does not count. */
-function longDoubts({ withMajorityMs, key }: LongestDoubt): readonly Violation[] {
-  if (withMajorityMs === undefined || withMajorityMs <= IN_DOUBT_MS_MAX) return [];
-  const message = `${key ?? "a branch"} was in doubt for ${withMajorityMs.toFixed(0)} ms while a majority was connected; ${IN_DOUBT_MS_MAX} ms are allowed`;
-  return [{ invariant: "I5-in-doubt", message }];
 }
 
 async function finalReads(test: TestCluster, gids: readonly string[]): Promise<FinalReads> {

@@ -6,7 +6,7 @@ import { checkAnswers, checkRegisters, operations, type HistoryEvent, type Viola
 import { checkDecisionOrder } from "./decision-model.js";
 import { tally, type InvariantResult } from "./invariants.js";
 import { faultBands } from "./timeline.js";
-import { faultTimes, longestDoubt, summarize, type FaultSummary, type LongestDoubt } from "./times.js";
+import { checkDoubt, faultTimes, longestDoubt, summarize, type FaultSummary, type LongestDoubt } from "./times.js";
 
 export interface HistoryReport {
   readonly verdict: "valid" | "invalid" | "unknown";
@@ -59,7 +59,8 @@ export function checkHistory(history: readonly HistoryEvent[]): HistoryReport {
   const done = operations(history);
   const order = checkDecisionOrder(history);
   const registers = history.some(({ f }) => f === "put") ? checkRegisters(history) : { violations: [], unknown: [] };
-  const violations = [...checkAnswers(history), ...order.violations, ...registers.violations];
+  const doubt = longestDoubt(history);
+  const violations = [...checkAnswers(history), ...order.violations, ...registers.violations, ...checkDoubt(doubt)];
   const told = done.filter(({ invoke, complete }) => (invoke.f === "decide" || invoke.f === "status") && complete?.type === "ok").length;
   const gaveUp = order.unknown.length + registers.unknown.length;
   const why =
@@ -71,9 +72,10 @@ export function checkHistory(history: readonly HistoryEvent[]): HistoryReport {
   return {
     verdict: violations.length > 0 ? "invalid" : why === undefined ? "valid" : "unknown",
     why,
-    invariants: tally({ "I2-decision": order.checked, "I13-monotonic": told }, violations).filter(
-      (each) => each.checked > 0 || each.violations > 0,
-    ),
+    invariants: tally(
+      { "I2-decision": order.checked, "I5-in-doubt": doubt.withMajorityMs === undefined ? 0 : doubt.written, "I13-monotonic": told },
+      violations,
+    ).filter((each) => each.checked > 0 || each.violations > 0),
     violations,
     events: history.length,
     operations: done.length,
@@ -82,7 +84,7 @@ export function checkHistory(history: readonly HistoryEvent[]): HistoryReport {
     open: done.filter(({ complete }) => complete === undefined || complete.type === "info").length,
     faults: faultBands(history).length,
     times: summarize(faultTimes(history)),
-    doubt: longestDoubt(history),
+    doubt,
   };
 }
 

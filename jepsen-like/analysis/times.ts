@@ -1,7 +1,7 @@
 /**
  * The table of times: what each fault cost, from the moment it began.
  */
-import type { HistoryEvent } from "../../src/check/index.js";
+import type { HistoryEvent, Violation } from "../../src/check/index.js";
 import { decisionPoints, faultBands, majoritySpans, nodeChanges, type FaultBand, type Span } from "./timeline.js";
 
 /** All ms; undefined: it did not happen. */
@@ -31,6 +31,11 @@ export interface LongestDoubt {
 }
 
 const NS_PER_MS = 1e6;
+/**
+ * The longest doubt with a majority connected: the replacement of a frozen leader (2 s), twice the interval of inquiries (2 x 1 s), and
+ * 2 s for a busy machine.
+ */
+export const IN_DOUBT_MS_MAX = 6_000;
 
 export function faultTimes(history: readonly HistoryEvent[]): readonly FaultTimes[] {
   const bands = faultBands(history);
@@ -85,6 +90,13 @@ export function longestDoubt(history: readonly HistoryEvent[]): LongestDoubt {
     }
   }
   return { maxMs, withMajorityMs: spans === undefined ? undefined : withMajorityMs, key, written, open };
+}
+
+/** I5. What no majority was there for does not count. */
+export function checkDoubt({ withMajorityMs, key }: LongestDoubt): readonly Violation[] {
+  if (withMajorityMs === undefined || withMajorityMs <= IN_DOUBT_MS_MAX) return [];
+  const message = `${key ?? "a branch"} was in doubt for ${withMajorityMs.toFixed(0)} ms while a majority was connected; ${IN_DOUBT_MS_MAX} ms are allowed`;
+  return [{ invariant: "I5-in-doubt", message }];
 }
 
 export interface Spread {

@@ -1,7 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { series, quantile } from "../../jepsen-like/analysis/series.js";
 import { decisionPoints, faultBands, majoritySpans, reigns } from "../../jepsen-like/analysis/timeline.js";
-import { faultTimes, longestDoubt, summarize } from "../../jepsen-like/analysis/times.js";
+import { checkDoubt, faultTimes, IN_DOUBT_MS_MAX, longestDoubt, summarize } from "../../jepsen-like/analysis/times.js";
 import { doubt, historyOf, invoke, majority, nemesis, node, ok } from "./events.js";
 
 const LEADER_CUT_OFF = historyOf(
@@ -116,6 +116,16 @@ describe("the longest doubt", () => {
       { fromNs: 0, toNs: 1e9 },
       { fromNs: 4e9, toNs: 5e9 },
     ]);
+  });
+
+  test("longer than allowed is a violation, but not while there was no majority", () => {
+    const ms = IN_DOUBT_MS_MAX + 1;
+    const blocked = historyOf([0, majority(true)], [ms + 10, doubt("g/bank-a", ms)]);
+    expect(checkDoubt(longestDoubt(blocked))).toMatchObject([
+      { invariant: "I5-in-doubt", message: expect.stringContaining("g/bank-a") as string },
+    ]);
+    expect(checkDoubt(longestDoubt(historyOf([0, majority(false)], [ms + 10, doubt("g/bank-a", ms)])))).toEqual([]);
+    expect(checkDoubt(longestDoubt(historyOf([0, majority(true)], [ms, doubt("g/bank-a", ms - 1)])))).toEqual([]);
   });
 
   test("says nothing about a majority where the history does not", () => {
