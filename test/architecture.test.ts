@@ -27,6 +27,7 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
     values: ["config", "zab", "txn", "coordinator", "replica", "wire", "check"],
     types: ["storage", "transport", "participant", "client"],
   },
+  explore: { values: ["txn", "coordinator", "zab"] },
   testing: { values: ["config", "client", "participant", "server"], types: [] },
   bench: { values: ["client", "participant", "txn"], types: ["coordinator", "wire"] },
   demo: { values: ["client", "participant", "testing"], types: ["coordinator", "txn", "wire"] },
@@ -34,7 +35,7 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
 /** Wires everything: may import all. */
 const TOP = new Set(["cli"]);
 /** Rooms that must stay a function of their inputs. */
-const PURE = ["zab", "txn", "coordinator", "check", "replica"];
+const PURE = ["zab", "txn", "coordinator", "check", "replica", "explore"];
 
 interface Import {
   readonly file: string;

@@ -1,0 +1,45 @@
+/**
+ * The worlds of `npm run explore`, and their bounds. docs/testing.md says how many states each has.
+ */
+import { CommitWorld } from "./commit-world.js";
+import type { CommitBounds } from "./commit-world.js";
+import type { SearchOptions, SearchResult } from "./search.js";
+import { search } from "./search.js";
+import { ZabWorld } from "./zab-world.js";
+import type { ZabBounds } from "./zab-world.js";
+
+/** A world and a search of it, whatever its states are. */
+export interface Exploration {
+  readonly name: string;
+  run(options: SearchOptions): SearchResult;
+}
+
+const COMMIT: CommitBounds = {
+  ...{ crashes: 0, ticks: 0, inquiries: 0, clientAborts: 0 },
+  ...{ retries: false, ages: false, failover: true, alwaysYes: false },
+};
+
+const ZAB: ZabBounds = { crashes: 0, boots: 0, quietBoots: true, proposals: 0, ticks: 0, elections: 3, settled: true };
+
+export const EXPLORATIONS: readonly Exploration[] = [
+  commit("commit", { failover: false }),
+  commit("commit-timeout", { failover: false, ticks: 1, clientAborts: 1, inquiries: 1 }),
+  commit("commit-failover-promised", { alwaysYes: true }),
+  commit("commit-failover", {}),
+  commit("commit-failover-inquiry", { alwaysYes: true, inquiries: 1 }),
+  commit("commit-failover-abort", { alwaysYes: true, clientAborts: 1 }),
+  commit("commit-failover-crash", { alwaysYes: true, crashes: 1 }),
+  zab("broadcast", { proposals: 2 }),
+  zab("reelection", { crashes: 1, proposals: 1, ticks: 1, elections: 4 }),
+  zab("two-crashes", { crashes: 2, proposals: 2 }),
+  zab("resynchronization", { crashes: 1, boots: 1, proposals: 1 }),
+  zab("first-election", { settled: false }),
+];
+
+function commit(name: string, bounds: Partial<CommitBounds>): Exploration {
+  return { name, run: (options) => search(new CommitWorld(name, { ...COMMIT, ...bounds }), options) };
+}
+
+function zab(name: string, bounds: Partial<ZabBounds>): Exploration {
+  return { name, run: (options) => search(new ZabWorld(name, { ...ZAB, ...bounds }), options) };
+}

@@ -1,0 +1,91 @@
+/**
+ * The small worlds are tried to the end on every run of the tests, and planted bugs show that the search would notice.
+ */
+import { join } from "node:path";
+import { pathToFileURL } from "node:url";
+import { describe, expect, test } from "vitest";
+import { buildOpened, open, plant, readOpened } from "../../scripts/opened.mjs";
+import { must } from "../../src/base/index.js";
+import type { Exploration, SearchResult } from "../../src/explore/index.js";
+import { MUTANTS } from "../mutants/catalogue.mjs";
+import { mutate } from "../mutants/plant.mjs";
+
+const SOURCES = readOpened();
+
+async function explore(names: readonly string[], statesMax: number, mutant?: string): Promise<ReadonlyMap<string, SearchResult>> {
+  const planted =
+    mutant === undefined
+      ? undefined
+      : must(
+          MUTANTS.find(({ id }) => id === mutant),
+          `mutant ${mutant}`,
+        );
+  const { folder, remove } = buildOpened(planted === undefined ? SOURCES : plant(SOURCES, planted, mutate));
+  try {
+    const loaded = (await import(pathToFileURL(join(folder, "src/explore/index.js")).href)) as {
+      readonly EXPLORATIONS: readonly Exploration[];
+    };
+    return new Map(
+      names.map((name) => {
+        const exploration = must(
+          loaded.EXPLORATIONS.find((each) => each.name === name),
+          `world ${name}`,
+        );
+        return [name, exploration.run({ statesMax, depthMax: Infinity })];
+      }),
+    );
+  } finally {
+    remove();
+  }
+}
+
+describe("the small worlds", () => {
+  test("every run of them keeps the rules, and all that should be reached is", async () => {
+    const results = await explore(["commit", "commit-failover-promised", "broadcast", "reelection"], 100_000);
+    const reached: Readonly<Record<string, readonly string[]>> = {
+      commit: ["told commit", "told abort", "both committed", "both rolled back"],
+      "commit-failover-promised": ["failed over", "commit after a failover", "both committed"],
+      broadcast: ["leader of epoch 1", "2 entries delivered"],
+      reelection: ["leader of epoch 1", "leader of epoch 2", "1 entries delivered"],
+    };
+    for (const [name, { violation, exhausted, states, marks, ends }] of results) {
+      expect({ name, violation, exhausted }).toEqual({ name, violation: undefined, exhausted: true });
+      expect([...marks.keys()], name).toEqual(expect.arrayContaining([...(reached[name] ?? [])]));
+      expect([...marks.keys()], name).not.toContain("outside the bounds");
+      expect(states, name).toBeGreaterThan(500);
+      expect(ends, name).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe("planted bugs", () => {
+  test.each([
+    ["1", "broadcast", "which its disk does not have"],
+    ["2", "commit", "told and not applied"],
+    ["3", "broadcast", "durable on 1 of 3 nodes"],
+    ["4", "broadcast", "durable on 1 of 3 nodes"],
+    ["8+40", "resynchronization", "below the commit"],
+    ["19", "commit-failover-abort", "its applied log says commit"],
+    ["20", "commit-timeout", "told and not applied"],
+    ["21", "commit-failover-inquiry", "told and not applied"],
+    ["23", "commit-failover", "its applied log says nothing"],
+    ["34", "commit-failover", "abort without cause"],
+  ])("%s is found in %s", async (mutant, world, message) => {
+    const result = (await explore([world], 100_000, mutant)).get(world);
+    expect(result?.violation?.message).toContain(message);
+  });
+});
+
+describe("the opened copy", () => {
+  test("has no private name left, and differs in nothing else", () => {
+    const opened = open(SOURCES);
+    for (const [path, source] of opened) {
+      const before = must(SOURCES.get(path), path);
+      if (path.startsWith("base/") || path.startsWith("explore/")) expect(source).toBe(before);
+      else {
+        expect(source.match(/^(?!\s*(?:\/\/|\*|\/\*)).*[\w.\s(]#[A-Za-z_]/gm), path).toBeNull();
+        expect(source.replaceAll("private_", "#"), path).toBe(before);
+      }
+    }
+  });
+});
