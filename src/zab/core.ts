@@ -48,6 +48,9 @@ export class Core {
   /** Peers that asked while this node had a leader whose epoch it did not know yet. */
   readonly askers = new Set<NodeId>();
   readonly waiting = new Map<NodeId, WaitingSession>();
+  /** Sessions of an office that was handed over: closed late, so that the farewell is not overtaken by its own consequence. */
+  readonly lingering = new Set<SessionId>();
+  lingerUntilMs = Infinity;
   /** The install that storage is carrying out, of this or an earlier session. */
   installing: SessionId | undefined;
   lastSync: SyncRecord | undefined;
@@ -115,6 +118,11 @@ export class Core {
     return session;
   }
 
+  /** How long a farewell is on its way at most: a named successor is waited for, and connections are kept, this long. */
+  get farewellMs(): number {
+    return Math.max(this.options.finalizeWaitMs, 2 * this.options.notifyResendMsMin);
+  }
+
   updateEpochs(change: Partial<EpochRecord>): void {
     this.disk.submitEpochs({ ...this.disk.submittedEpochs, ...change }, this.nowMs);
   }
@@ -163,6 +171,12 @@ export class Core {
     const entries = this.history.slice(this.deliveredIndex, upTo);
     this.deliveredIndex = upTo;
     return entries;
+  }
+
+  closeLingering(): void {
+    for (const session of this.lingering) this.out.close(session);
+    this.lingering.clear();
+    this.lingerUntilMs = Infinity;
   }
 
   closeWaiting(peer: NodeId): void {

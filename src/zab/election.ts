@@ -7,7 +7,7 @@
 import { ZXID_ZERO } from "../base/index.js";
 import type { NodeId } from "../base/index.js";
 import type { Core } from "./core.js";
-import type { ElectionVote } from "./message.js";
+import type { ControlMessage, ElectionVote } from "./message.js";
 import { isQuorum, isVoter, versionOf, votersOf } from "./quorum.js";
 import type { Following, Leading, Looking, Notify, Transition } from "./roles.js";
 import { compareVotes } from "./vote.js";
@@ -77,10 +77,23 @@ export function onLinkUp(core: Core, looking: Looking, peer: NodeId): void {
   if (looking.started) send(core, looking, peer, true);
 }
 
+/** The leader this node has just lost names its successor. In a round under way that only spares the wait for somebody better. */
+export function onFarewell(
+  core: Core,
+  looking: Looking,
+  from: NodeId,
+  message: Extract<ControlMessage, { readonly kind: "ABDICATE" }>,
+): Transition | undefined {
+  const { successor } = message;
+  if (successor === undefined || core.troubleWith !== from || core.disk.durableEpochs.currentEpoch !== message.epoch) return undefined;
+  if (!looking.started || looking.vote?.leader === successor) looking.successor = successor;
+  return decide(core, looking);
+}
+
 export function onElectionTimers(core: Core, looking: Looking): Transition | undefined {
   if (!looking.started) return undefined;
   const { successor } = looking;
-  if (successor !== undefined && core.nowMs >= looking.startedMs + core.options.finalizeWaitMs) {
+  if (successor !== undefined && core.nowMs >= looking.startedMs + core.farewellMs) {
     looking.successor = undefined;
     // The named successor did not come forward: the ordinary order decides.
     const silent = successor !== core.id && !looking.received.has(successor) && !looking.settled.has(successor);
@@ -96,7 +109,7 @@ export function onElectionTimers(core: Core, looking: Looking): Transition | und
 
 export function electionWakeAtMs(core: Core, looking: Looking): number {
   if (!looking.started) return Infinity;
-  const successorMs = looking.successor === undefined ? Infinity : looking.startedMs + core.options.finalizeWaitMs;
+  const successorMs = looking.successor === undefined ? Infinity : looking.startedMs + core.farewellMs;
   return Math.min(looking.finalizeAtMs, looking.resendAtMs, successorMs);
 }
 
@@ -196,6 +209,7 @@ function adopt(core: Core, looking: Looking, vote: ElectionVote): boolean {
 }
 
 function decide(core: Core, looking: Looking): Transition | undefined {
+  if (!looking.started) return undefined;
   return joinSettled(core, looking) ?? concludeRound(core, looking);
 }
 

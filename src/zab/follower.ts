@@ -120,7 +120,11 @@ export function onNotifyWhileFollowing(core: Core, following: Following, from: N
   if (notify.state !== "looking") return undefined;
   if (isVoter(core.configuration, from)) core.askers.add(from);
   // The leader itself looks for one, in an election after the one it won: it is no leader any more.
-  if (from === following.leader && notify.round > core.round) return { kind: "look", reason: "leader-looking" };
+  // Its vote says who it thinks should follow it, should that arrive before its farewell.
+  if (from === following.leader && notify.round > core.round) {
+    const successor = notify.vote.leader === from ? undefined : notify.vote.leader;
+    return { kind: "look", reason: "leader-looking", successor };
+  }
   return undefined;
 }
 

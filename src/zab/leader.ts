@@ -129,9 +129,13 @@ export function flushLeader(core: Core, leading: Leading): void {
 }
 
 /** The role ends. Reads fail, followers are disconnected; pending proposals have an unknown outcome. */
-export function leaveLeading(core: Core, leading: Leading): void {
+export function leaveLeading(core: Core, leading: Leading, successor: NodeId | undefined): void {
   leading.reads.purge(core.out);
-  for (const learner of leading.learners.values()) core.out.close(learner.session);
+  for (const { session } of leading.learners.values()) {
+    if (successor === undefined) core.out.close(session);
+    else core.lingering.add(session);
+  }
+  if (successor !== undefined) core.lingerUntilMs = core.nowMs + core.farewellMs;
 }
 
 function checkElectors(core: Core, leading: Leading): Transition | undefined {

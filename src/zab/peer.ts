@@ -12,6 +12,7 @@ import {
   createLooking,
   electionWakeAtMs,
   onElectionTimers,
+  onFarewell,
   onLinkDown,
   onLinkUp,
   onNotify,
@@ -142,7 +143,7 @@ class Peer implements ZabPeer {
     const committed = core.takeCommitted();
     const persist = core.disk.takeOwed();
     const lists = core.out.take();
-    this.#wakeAtMs = this.#nextWakeMs();
+    this.#wakeAtMs = Math.min(this.#nextWakeMs(), core.lingerUntilMs);
     const { control, session, dial, close, reads, snapshotWanted, installWanted, events } = lists;
     const wakeAtMs = this.#wakeAtMs;
     return { persist, control, session, dial, close, committed, reads, role: changed, snapshotWanted, installWanted, events, wakeAtMs };
@@ -231,10 +232,7 @@ class Peer implements ZabPeer {
         return undefined;
       case "ABDICATE":
         if (role.kind === "following") return onAbdication(role, from, message);
-        if (role.kind === "looking" && message.successor !== undefined && isFarewell(core, from, message.epoch)) {
-          // Its connections closed faster than its farewell came.
-          return { kind: "look", reason: "leader-abdicated", successor: message.successor };
-        }
+        if (role.kind === "looking") return onFarewell(core, role, from, message);
         return undefined;
       default:
         return unreachable(message);
@@ -277,6 +275,7 @@ class Peer implements ZabPeer {
     const role = this.#role;
     if (direction === "accepted") {
       if (core.waiting.get(peer)?.session === session) core.waiting.delete(peer);
+      core.lingering.delete(session);
       if (role.kind === "leading") onLearnerSessionDown(core, role, session);
       return undefined;
     }
@@ -342,6 +341,7 @@ class Peer implements ZabPeer {
   #timers(): Transition | undefined {
     const core = this.#core;
     const role = this.#role;
+    if (core.nowMs >= core.lingerUntilMs) core.closeLingering();
     switch (role.kind) {
       case "looking":
         return onElectionTimers(core, role);
@@ -395,7 +395,7 @@ class Peer implements ZabPeer {
       leaveFollowing(core, role);
       core.out.event("leader-left", { leader: role.leader, epoch: role.epoch, reason });
     } else if (role.kind === "leading") {
-      leaveLeading(core, role);
+      leaveLeading(core, role, transition.kind === "look" ? transition.successor : undefined);
       core.out.event("abdicated", { epoch: role.epoch, phase: role.phase, reason });
     }
   }
@@ -456,9 +456,4 @@ function recoveredEpochs(recovered: RecoveredLog): EpochRecord {
   if (seen <= epochs.acceptedEpoch) return epochs;
   assert(epochs.damage === "identity", "recovery: no entry is of an epoch above acceptedEpoch");
   return { ...epochs, acceptedEpoch: seen };
-}
-
-/** An abdication of the leader whose epoch this node holds and which it has just lost. */
-function isFarewell(core: Core, from: NodeId, epoch: number): boolean {
-  return core.troubleWith === from && core.disk.durableEpochs.currentEpoch === epoch;
 }

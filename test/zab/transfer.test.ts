@@ -47,13 +47,18 @@ test("a lost farewell costs a round, not the leadership of somebody fit", () => 
   expect(stage.propose(stage.leader, "b").settle().delivered(2)).toEqual(["a", "b"]);
 });
 
-test("a farewell that comes after the connections closed is still heeded", () => {
-  const stage = trio().propose(3, "a").settle();
-  const hold = stage.hold(kinds("ABDICATE", "NOTIFY"));
+test("the old leader closes its connections only after its farewell had time to arrive, and then for certain", () => {
+  const stage = trio({ finalizeWaitMs: 20 }).propose(3, "a").settle();
+  const hold = stage.hold((message, from) => from === 3 && (message.kind === "ABDICATE" || message.kind === "NOTIFY"));
   transfer(stage, 1).settle();
-  expect(stage.actor(2).role.kind).toBe("looking");
+  expect([1, 2].map((id) => stage.actor(id).role.kind)).toEqual(["following", "following"]);
   hold();
-  expect(stage.pass(15).leader).toBe(1);
+  expect(stage.settle().leader).toBe(1);
+
+  const lost = trio({ finalizeWaitMs: 20 }).propose(3, "a").settle();
+  lost.hold((message, from) => from === 3 && (message.kind === "ABDICATE" || message.kind === "NOTIFY"));
+  transfer(lost, 1).pass(60);
+  expect([1, 2]).toContain(lost.leader);
 });
 
 test("a successor that dies on the way is not waited for longer than finalizeWait", () => {
