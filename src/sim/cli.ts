@@ -5,6 +5,7 @@ import { fork } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { performance } from "node:perf_hooks";
 import { runBatch, type BatchResult } from "./batch.js";
+import { judgeMarks, missingMarks } from "./marks.js";
 import { runSeed, type SeedResult } from "./run.js";
 
 export interface SimOptions {
@@ -20,6 +21,8 @@ export interface SimOptions {
   readonly traceLines?: number | undefined;
   readonly safetySeconds?: number | undefined;
   readonly json?: boolean | undefined;
+  /** Fail a batch of MARKS_SEEDS_MIN seeds or more that did not reach every mark. */
+  readonly marks?: boolean | undefined;
   readonly write?: ((text: string) => void) | undefined;
 }
 
@@ -28,7 +31,7 @@ const SEEDS = 100;
 /** A run of fresh seeds starts below this, so that a seed is short to type. */
 const FIRST_SEED_MAX = 1_000_000_000;
 
-/** Runs and prints. Returns the exit code: 0 when every seed held, 1 when one did not. */
+/** Runs and prints. Returns the exit code: 0 when every seed held and, with `marks`, every mark was reached; 1 otherwise. */
 export async function simCommand(options: SimOptions): Promise<number> {
   const write = options.write ?? ((text: string) => void process.stdout.write(text));
   const safetyMs = options.safetySeconds === undefined ? {} : { safetyMs: options.safetySeconds * 1000 };
@@ -46,11 +49,13 @@ export async function simCommand(options: SimOptions): Promise<number> {
   const total = merge(results);
   write(
     options.json === true
-      ? `${JSON.stringify({ ...total, coverage: Object.fromEntries(total.coverage), failures: total.failures.map(summaryOf) })}\n`
+      ? `${JSON.stringify({ ...total, coverage: Object.fromEntries(total.coverage), marksMissing: missingMarks(total.coverage), failures: total.failures.map(summaryOf) })}\n`
       : describeBatch(total),
   );
   for (const failure of total.failures) write(describeSeed(failure));
-  return total.failures.length === 0 && total.seeds > 0 ? 0 : 1;
+  const marks = judgeMarks(total.seeds, total.coverage);
+  if (options.marks === true) write(`${marks.words}\n`);
+  return total.failures.length === 0 && total.seeds > 0 && (options.marks !== true || marks.ok) ? 0 : 1;
 }
 
 function runHere(from: number, seeds: number, options: SimOptions, write: (text: string) => void): BatchResult {
@@ -162,7 +167,7 @@ function describeBatch(result: BatchResult): string {
   const rate = realMs === 0 ? 0 : simulatedMs / realMs;
   const lines = [
     `${seeds} seeds from ${from}: ${failures.length} failed, ${thin.length} too thin to say much${thin.length === 0 ? "" : ` (${thin.slice(0, 10).join(", ")})`}`,
-    `${(simulatedMs / 1000).toFixed(0)} simulated s in ${(realMs / 1000).toFixed(1)} s (${rate.toFixed(0)} times real time)`,
+    `${(simulatedMs / 1000).toFixed(0)} simulated s in ${(realMs / 1000).toFixed(1)} s (${rate.toFixed(0)} times real time, ${(rate / 60).toFixed(1)} simulated hours per real minute)`,
     `${decisions} decisions, ${commits} commits, ${leaderChanges} leader changes, ${unjudged} registers too much work to judge`,
     "situations reached:",
     ...[...coverage].sort(([a], [b]) => (a < b ? -1 : 1)).map(([name, times]) => `  ${String(times).padStart(9)}  ${name}`),

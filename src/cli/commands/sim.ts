@@ -19,6 +19,11 @@ export const command: Command = {
       .option("seeds", { type: "string", describe: "how many seeds; default 100" })
       .option("minutes", { type: "string", describe: "fresh seeds for this long" })
       .option("jobs", { type: "string", describe: "processes; default 1" })
+      .option("marks", {
+        type: "boolean",
+        default: false,
+        describe: "a batch of 1000 seeds or more fails when it misses a listed situation",
+      })
       .option("safety-seconds", { type: "string", describe: "simulated seconds under faults, per seed" }),
   run: async (args) => {
     const status = await simCommand({
@@ -29,6 +34,7 @@ export const command: Command = {
       seeds: integerOf(args, "seeds", 1, SEED_MAX),
       minutes: integerOf(args, "minutes", 1, 100_000),
       jobs: integerOf(args, "jobs", 1, 256),
+      marks: flag(args, "marks"),
       safetySeconds: integerOf(args, "safety-seconds", 1, 100_000),
       json: outputOf(args) !== "table",
     });

@@ -1,0 +1,92 @@
+/**
+ * Situations that a long batch must reach, by the names under which runs count them. A closed list: a name that no run counts any more is
+ * a hole in the simulator, or a situation the protocol no longer has, and is noticed either way.
+ *
+ * Situations too rare for every thousand seeds are counted by the batch but are not in the list.
+ */
+
+export interface Mark {
+  readonly name: string;
+  /** What happened when it is counted. */
+  readonly what: string;
+}
+
+/** Fewer seeds than this prove nothing about what is never reached. */
+export const MARKS_SEEDS_MIN = 1000;
+
+export const MARKS: readonly Mark[] = [
+  // ---- election and discovery
+  { name: "elected", what: "a majority voted for one candidate" },
+  { name: "out-of-election-join", what: "a node found a settled leader and joined it without a vote of its own" },
+  { name: "epoch-proposed", what: "a leader in discovery proposed a new epoch" },
+  { name: "established", what: "a leader was established by a quorum that holds its history" },
+  { name: "leader-change", what: "another leader served than before" },
+  { name: "leader-silent", what: "a follower gave up a leader it no longer heard" },
+  { name: "abdicated", what: "a leader gave up, for lack of a quorum or in favour of another" },
+  { name: "transfer-done", what: "a planned hand-over reached its successor" },
+  // ---- synchronization
+  { name: "diff-sent", what: "a follower was brought up to date with the entries it lacked" },
+  { name: "trunc-sent", what: "a follower was told to drop entries that were never committed" },
+  { name: "trunc-applied", what: "a follower dropped them" },
+  { name: "entries-truncated", what: "dropped entries were on disk" },
+  { name: "snap-sent", what: "a follower was too far behind and was sent a snapshot" },
+  { name: "snap-installed", what: "it was installed" },
+  { name: "snapshot-fetch-failed", what: "it was lost on the way" },
+  { name: "uptodate", what: "a follower was synchronized while the leader was in office" },
+  { name: "learner-lost", what: "a leader lost the connection of a follower" },
+  { name: "learner-dropped", what: "a leader dropped a follower" },
+  // ---- storage
+  { name: "unsynced-lost", what: "a crash lost writes that were not synced" },
+  { name: "torn-append", what: "a crash left half a record" },
+  { name: "power-cut", what: "every coordinator crashed at once" },
+  { name: "damage rot", what: "a bit of a stored record changed while the node was down" },
+  { name: "damage wipe", what: "a node came back with an empty disk" },
+  { name: "damage found-running", what: "a node found its own log damaged while it ran" },
+  { name: "damage-cleared", what: "a damaged node was rebuilt and may vote again" },
+  { name: "checkpoint", what: "a node stored its state and may compact its log" },
+  // ---- two-phase commit
+  { name: "commit", what: "a transaction was committed" },
+  { name: "abort vote-no", what: "aborted by the no of a branch" },
+  { name: "abort client", what: "aborted by its client" },
+  { name: "abort timeout", what: "aborted undecided at its deadline" },
+  { name: "abort client-lost", what: "aborted open, its client gone" },
+  { name: "abort inquiry", what: "aborted because a branch in doubt asked and nobody had a record" },
+  { name: "carried-on commit", what: "begun under one leader, committed under a later one" },
+  { name: "carried-on abort", what: "begun under one leader, aborted under a later one" },
+  { name: "resolved-by-inquiry", what: "a branch in doubt asked and was told its outcome" },
+  { name: "duplicate-commit-answered", what: "a Commit came again and got the decision in force" },
+  { name: "duplicate-put-answered", what: "a put came again and got its first answer" },
+  { name: "alarm-branch-paused", what: "a branch refused its decision so often that an operator was called" },
+  { name: "reckless-client", what: "a client prepared branches of a transaction that has no record, and vanished" },
+  { name: "forget", what: "a finished transaction was dropped below the floor" },
+  { name: "outcome-row-dropped", what: "a participant dropped what nobody can ask for any more" },
+  { name: "expired-answer", what: "a status of a forgotten gid was asked and answered as expired" },
+  // ---- a node died exactly there
+  { name: "failpoint begin-propose", what: "a leader died before it proposed BEGIN" },
+  { name: "failpoint prepare-send", what: "before it sent PREPARE" },
+  { name: "failpoint decision-propose", what: "before it proposed the decision" },
+  { name: "failpoint decision-applied", what: "after the decision was applied, before anybody was told" },
+  { name: "failpoint client-answer", what: "before it answered the client" },
+  { name: "failpoint done-propose", what: "before it recorded acknowledgements" },
+  { name: "failpoint checkpoint-start", what: "before it stored its state" },
+  // ---- the shapes of a broken network
+  { name: "partition one", what: "one coordinator was cut off" },
+  { name: "partition one-way", what: "one group did not hear the other, which heard it" },
+  { name: "partition halves", what: "the coordinators were split in two" },
+  { name: "partition ring", what: "each saw another majority" },
+  { name: "partition bridge", what: "two halves saw each other through one node only" },
+  { name: "partition outsiders", what: "clients or participants were cut off from some coordinators" },
+];
+
+/** Marks that a batch did not reach, in the order of the list. */
+export function missingMarks(coverage: ReadonlyMap<string, number>): readonly string[] {
+  return MARKS.filter(({ name }) => (coverage.get(name) ?? 0) === 0).map(({ name }) => name);
+}
+
+/** What to say of a batch, and whether it may pass: short ones always may. */
+export function judgeMarks(seeds: number, coverage: ReadonlyMap<string, number>): { readonly ok: boolean; readonly words: string } {
+  const missing = missingMarks(coverage);
+  const words = `${MARKS.length - missing.length} of ${MARKS.length} marks reached${missing.length === 0 ? "" : `; never: ${missing.join(", ")}`}`;
+  if (seeds >= MARKS_SEEDS_MIN) return { ok: missing.length === 0, words };
+  return { ok: true, words: `${words}; judged from ${MARKS_SEEDS_MIN} seeds on` };
+}
