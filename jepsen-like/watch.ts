@@ -1,9 +1,10 @@
 /**
  * Watches a run from outside and writes what it sees into the history: each node's role and epoch when they change, whether a majority
- * of coordinators is up and connected, and how many branches are in doubt.
+ * of coordinators is up and connected, how many branches are in doubt, and how long coordinators waited for a processor.
  *
  * It only looks. Its figures are as fine as its steps: 25 ms for nodes and majorities.
  */
+import { readFileSync } from "node:fs";
 import type { NodeId } from "../src/index.js";
 import type { TestCluster } from "./cluster/test-cluster.js";
 import type { DoubtProbe } from "./doubt-probe.js";
@@ -18,6 +19,7 @@ export class Watch {
   readonly #history: HistoryWriter;
   readonly #probe: DoubtProbe;
   readonly #stop = new AbortController();
+  readonly #waited = new Map<NodeId, { readonly pid: number; readonly waitedNs: number }>();
   #loops: Promise<unknown> = Promise.resolve();
 
   constructor(test: TestCluster, history: HistoryWriter, probe: DoubtProbe) {
@@ -60,8 +62,41 @@ export class Watch {
       if (connected !== before) this.#history.add({ process: -1, type: "info", f: "majority", key: "", value: connected });
       before = connected;
       if (step % SAMPLE_STEPS === 0)
-        this.#history.add({ process: -1, type: "info", f: "sample", key: "", value: { inDoubt: this.#probe.open } });
+        this.#history.add({
+          process: -1,
+          type: "info",
+          f: "sample",
+          key: "",
+          value: { inDoubt: this.#probe.open, starvedMs: Math.round(this.#starvedMs()) },
+        });
       await sleep(WATCH_STEP_MS, this.#stop.signal);
     }
+  }
+
+  /** Since the last call: how long the coordinator that waited longest was ready to run and was not let. */
+  #starvedMs(): number {
+    let longest = 0;
+    for (const id of this.#test.nodes) {
+      const pid = this.#test.cluster.pid(id);
+      const waitedNs = pid === undefined ? undefined : runQueueWaitNs(pid);
+      const before = this.#waited.get(id);
+      if (pid === undefined || waitedNs === undefined) this.#waited.delete(id);
+      else {
+        this.#waited.set(id, { pid, waitedNs });
+        // A new process has waited only since it is there.
+        longest = Math.max(longest, waitedNs - (before?.pid === pid ? before.waitedNs : 0));
+      }
+    }
+    return longest / 1e6;
+  }
+}
+
+/** Of the process's main thread, by the kernel's own count; undefined where there is none. */
+function runQueueWaitNs(pid: number): number | undefined {
+  try {
+    const waited = Number(readFileSync(`/proc/${pid}/schedstat`, "utf8").split(" ")[1]);
+    return Number.isFinite(waited) ? waited : undefined;
+  } catch {
+    return undefined;
   }
 }

@@ -2,7 +2,7 @@
  * The table of times: what each fault cost, from the moment it began.
  */
 import type { HistoryEvent, Violation } from "../../src/check/index.js";
-import { decisionPoints, faultBands, majoritySpans, nodeChanges, type FaultBand, type Span } from "./timeline.js";
+import { decisionPoints, faultBands, fields, majoritySpans, nodeChanges, type FaultBand, type Span } from "./timeline.js";
 
 /** All ms; undefined: it did not happen. */
 export interface FaultTimes {
@@ -20,8 +20,10 @@ export interface FaultTimes {
 export interface LongestDoubt {
   /** All of it, ms; 0: none was long enough to be written. */
   readonly maxMs: number;
-  /** The longest stretch of one branch's doubt in which a majority was connected all the time, ms; undefined: the history does not say when one was. */
+  /** The worst stretch of one branch's doubt in which a majority was connected all the time, ms; undefined: the history does not say when one was. */
   readonly withMajorityMs: number | undefined;
+  /** Of that stretch: how long some coordinator was ready to run and got no processor. No protocol can hurry what does not run. */
+  readonly starvedMs: number;
   /** `gid/branch` of that one. */
   readonly key: string | undefined;
   /** Doubts that were long enough to be written. */
@@ -73,7 +75,8 @@ function longestSilence(at: readonly number[], { fromNs, toNs }: Span): number |
 
 export function longestDoubt(history: readonly HistoryEvent[]): LongestDoubt {
   const spans = majoritySpans(history);
-  let [maxMs, withMajorityMs, written, open] = [0, 0, 0, 0];
+  const starved = starvation(history);
+  let [maxMs, withMajorityMs, starvedMs, written, open] = [0, 0, 0, 0, 0];
   let key: string | undefined;
   for (const event of history) {
     if (event.f !== "doubt") continue;
@@ -83,19 +86,39 @@ export function longestDoubt(history: readonly HistoryEvent[]): LongestDoubt {
     maxMs = Math.max(maxMs, ms);
     const doubt = { fromNs: event.time - ms * NS_PER_MS, toNs: event.time };
     for (const span of spans ?? []) {
-      const sharedMs = (Math.min(span.toNs, doubt.toNs) - Math.max(span.fromNs, doubt.fromNs)) / NS_PER_MS;
-      if (sharedMs <= withMajorityMs) continue;
-      withMajorityMs = sharedMs;
+      const shared = { fromNs: Math.max(span.fromNs, doubt.fromNs), toNs: Math.min(span.toNs, doubt.toNs) };
+      const sharedMs = (shared.toNs - shared.fromNs) / NS_PER_MS;
+      if (sharedMs <= 0) continue;
+      const waitedMs = starved(shared);
+      // The worst is the one that a processor for everybody would not have helped.
+      if (sharedMs - waitedMs <= withMajorityMs - starvedMs) continue;
+      [withMajorityMs, starvedMs] = [sharedMs, waitedMs];
       key = event.key;
     }
   }
-  return { maxMs, withMajorityMs: spans === undefined ? undefined : withMajorityMs, key, written, open };
+  return { maxMs, withMajorityMs: spans === undefined ? undefined : withMajorityMs, starvedMs, key, written, open };
 }
 
-/** I5. What no majority was there for does not count. */
-export function checkDoubt({ withMajorityMs, key }: LongestDoubt): readonly Violation[] {
-  if (withMajorityMs === undefined || withMajorityMs <= IN_DOUBT_MS_MAX) return [];
-  const message = `${key ?? "a branch"} was in doubt for ${withMajorityMs.toFixed(0)} ms while a majority was connected; ${IN_DOUBT_MS_MAX} ms are allowed`;
+/** ms of waiting for a processor in a span: whole samples that end in it, never more than they are long or the span is. */
+function starvation(history: readonly HistoryEvent[]): (span: Span) => number {
+  let beforeNs = 0;
+  const samples = history.flatMap((event) => {
+    if (event.f !== "sample") return [];
+    const ms = fields(event.value)["starvedMs"];
+    const longMs = (event.time - beforeNs) / NS_PER_MS;
+    beforeNs = event.time;
+    return typeof ms === "number" ? [{ atNs: event.time, ms: Math.min(ms, longMs) }] : [];
+  });
+  return ({ fromNs, toNs }) => {
+    const waited = samples.reduce((sum, { atNs, ms }) => (atNs > fromNs && atNs <= toNs ? sum + ms : sum), 0);
+    return Math.min(waited, (toNs - fromNs) / NS_PER_MS);
+  };
+}
+
+/** I5. What no majority was there for does not count, nor what the machine withheld from the coordinators. */
+export function checkDoubt({ withMajorityMs, starvedMs, key }: LongestDoubt): readonly Violation[] {
+  if (withMajorityMs === undefined || withMajorityMs - starvedMs <= IN_DOUBT_MS_MAX) return [];
+  const message = `${key ?? "a branch"} was in doubt for ${withMajorityMs.toFixed(0)} ms while a majority was connected, ${starvedMs.toFixed(0)} ms of it without a processor; ${IN_DOUBT_MS_MAX} ms are allowed`;
   return [{ invariant: "I5-in-doubt", message }];
 }
 

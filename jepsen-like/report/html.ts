@@ -93,7 +93,7 @@ function doubtText({ doubt }: RunReport): string {
   const all = `${count(doubt.written)} branches were in doubt for 50 ms or more, the longest for ${ms(doubt.maxMs)}`;
   if (doubt.withMajorityMs === undefined) return `${all}; the history does not say when a majority was connected.`;
   const which = doubt.key === undefined ? "" : ` (${doubt.key})`;
-  return `${all}; the longest while a majority was up and connected all the time: ${ms(doubt.withMajorityMs)}${which}. ${doubt.open} were still in doubt at the end.`;
+  return `${all}; the longest while a majority was up and connected all the time: ${ms(doubt.withMajorityMs)}${which}, of which some coordinator waited ${count(Math.round(doubt.starvedMs))} ms for a processor. ${doubt.open} were still in doubt at the end.`;
 }
 
 function violations(report: RunReport): string {

@@ -111,7 +111,7 @@ describe("the timeline", () => {
 describe("the longest doubt", () => {
   test("counts only a stretch in which a majority was connected all the time", () => {
     const history = historyOf([0, majority(true)], [1000, majority(false)], [4000, majority(true)], [5000, doubt("g/bank-a", 4500)]);
-    expect(longestDoubt(history)).toEqual({ maxMs: 4500, withMajorityMs: 1000, key: "g/bank-a", written: 1, open: 0 });
+    expect(longestDoubt(history)).toEqual({ maxMs: 4500, withMajorityMs: 1000, starvedMs: 0, key: "g/bank-a", written: 1, open: 0 });
     expect(majoritySpans(history)).toEqual([
       { fromNs: 0, toNs: 1e9 },
       { fromNs: 4e9, toNs: 5e9 },
@@ -126,6 +126,25 @@ describe("the longest doubt", () => {
     ]);
     expect(checkDoubt(longestDoubt(historyOf([0, majority(false)], [ms + 10, doubt("g/bank-a", ms)])))).toEqual([]);
     expect(checkDoubt(longestDoubt(historyOf([0, majority(true)], [ms, doubt("g/bank-a", ms - 1)])))).toEqual([]);
+  });
+
+  test("what a starved machine withheld is told apart, and is not more than the samples say", () => {
+    const sample = (starvedMs: number): Parameters<typeof historyOf>[0][1] => ({
+      type: "info",
+      f: "sample",
+      value: { inDoubt: 1, starvedMs },
+    });
+    const history = historyOf(
+      [0, majority(true)],
+      [1000, sample(900)],
+      [2000, sample(5000)],
+      [8000, doubt("g/bank-a", 7500)],
+      [9000, sample(0)],
+    );
+    expect(longestDoubt(history)).toMatchObject({ withMajorityMs: 7500, starvedMs: 1900 });
+    expect(checkDoubt(longestDoubt(history))).toEqual([]);
+    const rested = history.map((event) => (event.f === "sample" ? { ...event, value: { inDoubt: 1, starvedMs: 0 } } : event));
+    expect(checkDoubt(longestDoubt(rested))).toHaveLength(1);
   });
 
   test("says nothing about a majority where the history does not", () => {

@@ -118,7 +118,10 @@ function table(report: RunReport): string {
       ],
       ["decisions answered", String(report.okDecisions)],
       ["found by asking", `${report.resolvedByInquiry} branches`],
-      ["longest in doubt", `${ms(report.doubt.maxMs)}; ${ms(report.doubt.withMajorityMs)} of it with a majority connected`],
+      [
+        "longest in doubt",
+        `${report.doubt.maxMs === 0 ? "under 50 ms" : ms(report.doubt.maxMs)}; ${ms(report.doubt.withMajorityMs)} with a majority connected, ${ms(report.doubt.starvedMs)} of that without a processor`,
+      ],
       ["left behind", `${report.orphans} prepared branches, ${report.locks} locks`],
       ["verdict", report.why === undefined ? report.verdict : `${report.verdict}: ${report.why}`],
       ...report.violations.slice(0, VIOLATIONS_SHOWN).map((violation) => [violation.invariant, violation.message]),
@@ -158,7 +161,7 @@ function historyTable(report: HistoryReport): string {
 }
 
 function ms(value: number | undefined): string {
-  return value === undefined ? "not known" : value === 0 ? "under 50 ms" : `${Math.round(value)} ms`;
+  return value === undefined ? "not known" : `${Math.round(value)} ms`;
 }
 
 /** What is wrong with a file that was named is the caller's to mend. */
