@@ -185,9 +185,9 @@ class LeaderDriver implements Coordinator {
     this.#decider.released(branch);
   }
 
-  inquiries(instance: InstanceId, inquiries: readonly Inquiry[], _nowMs: number): void {
+  inquiries(instance: InstanceId, inquiries: readonly Inquiry[], nowMs: number): void {
     const participant = this.#attached.get(instance)?.participant;
-    for (const inquiry of inquiries) this.#inquiries.ask(instance, participant, inquiry, this.#established);
+    for (const inquiry of inquiries) this.#inquiries.ask(instance, participant, inquiry, this.#established, nowMs);
   }
 
   tick(nowMs: number): void {

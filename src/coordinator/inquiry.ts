@@ -31,6 +31,9 @@ export function verdictOf(found: Lookup, branch: string, participant: string | u
   return "rollback";
 }
 
+/** Gids from the future of this leader's clock that are remembered; beyond it the longest known is asked about anew. */
+const AHEAD_MAX = 10_000;
+
 interface Asker {
   readonly instance: InstanceId;
   readonly participant: string | undefined;
@@ -42,13 +45,15 @@ export class Inquiries {
   readonly #drives: ReadonlyMap<Gid, Drive>;
   /** Gids whose abort is proposed because of a question. */
   readonly #pending = new Map<Gid, Asker[]>();
+  /** When this leader was first asked, on its monotonic clock, about a gid whose own time lies ahead of the cluster's clock. */
+  readonly #aheadSinceMs = new Map<Gid, number>();
 
   constructor(context: Context, drives: ReadonlyMap<Gid, Drive>) {
     this.#context = context;
     this.#drives = drives;
   }
 
-  ask(instance: InstanceId, participant: string | undefined, inquiry: Inquiry, established: boolean): void {
+  ask(instance: InstanceId, participant: string | undefined, inquiry: Inquiry, established: boolean, nowMs: number): void {
     const { gid, branch } = inquiry;
     // Not one of ours: nothing is known of it, and nothing may be done to it.
     if (!isGid(gid)) return this.#reply(instance, gid, branch, "wait");
@@ -63,7 +68,8 @@ export class Inquiries {
       return;
     }
     const { options, outbox, stampNow } = this.#context;
-    const ageMs = stampNow() - gidTimeMs(gid);
+    const stampedAgeMs = stampNow() - gidTimeMs(gid);
+    const ageMs = stampedAgeMs < 0 ? this.#askedForMs(gid, nowMs) : stampedAgeMs;
     // Its client may still be retrying a Commit that would start it.
     if (ageMs <= TXN_LIMITS.commitWindowMs + options.inquiryMarginMs || this.#pending.size >= options.openTransactionsMax) {
       return this.#reply(instance, gid, branch, "wait");
@@ -73,8 +79,24 @@ export class Inquiries {
     outbox.propose({ kind: "DECIDE", gid, decision: "abort", reason: "inquiry", detail, yes: [], readOnly: [] });
   }
 
+  /**
+   * A gid from the future of this clock says nothing of its age: it was made by the clock of a leader that ran ahead and left no record.
+   * Its branches would wait, locked, until this clock has caught up. So it ages from the first question, on the monotonic clock.
+   */
+  #askedForMs(gid: Gid, nowMs: number): number {
+    const since = this.#aheadSinceMs.get(gid);
+    if (since !== undefined) return nowMs - since;
+    if (this.#aheadSinceMs.size >= AHEAD_MAX) {
+      const oldest = this.#aheadSinceMs.keys().next().value;
+      if (oldest !== undefined) this.#aheadSinceMs.delete(oldest);
+    }
+    this.#aheadSinceMs.set(gid, nowMs);
+    return 0;
+  }
+
   /** The gid was decided, or fell below the floor: whoever asked is answered with what is in force. */
   decided(gid: Gid): void {
+    this.#aheadSinceMs.delete(gid);
     this.#answer(gid, ({ branch, participant }) => verdictOf(this.#context.state.lookup(gid), branch, participant) ?? "wait");
   }
 
@@ -84,6 +106,7 @@ export class Inquiries {
   }
 
   stop(): void {
+    this.#aheadSinceMs.clear();
     for (const gid of [...this.#pending.keys()]) this.#answer(gid, () => "ask-leader");
   }
 

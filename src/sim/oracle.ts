@@ -346,7 +346,11 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
         return;
       }
       case "inquiry":
-        if (stampMs < gidTimeMs(gid) + TXN_LIMITS.commitWindowMs)
+        if (stampMs < gidTimeMs(gid)) {
+          // Made by a clock that ran ahead: its age counts from the first question to this leader.
+          if (proposedAt - (leader?.at ?? proposedAt) <= TXN_LIMITS.commitWindowMs)
+            say("its leader can not have been asked for long enough");
+        } else if (stampMs < gidTimeMs(gid) + TXN_LIMITS.commitWindowMs)
           say(`its client may still commit it for ${gidTimeMs(gid) + TXN_LIMITS.commitWindowMs - stampMs} ms`);
         return;
       default:

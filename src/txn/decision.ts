@@ -76,7 +76,8 @@ function abortUnrecorded(tables: Tables, command: Decide, zxid: Zxid): ApplyResu
   const { gid, decision, reason } = command;
   const malformed = gidProblem(gid);
   if (malformed !== undefined) return refuse("invalid", malformed, gid);
-  const future = futureProblem(tables, gid);
+  // A far future gid would outlive every floor, so nobody may make one up; but one with a prepared branch exists, and its locks must go.
+  const future = reason === "inquiry" ? undefined : futureProblem(tables, gid);
   if (future !== undefined) return future;
   tables.putOutcome({ gid, decision, reason, zxid, stampMs: tables.stampMs, branches: [] });
   return { kind: "decided", gid, decision, first: true };

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { newGid, Prng } from "../../src/base/index.js";
 import { asked, Desk } from "./desk.js";
 
 describe("a branch in doubt", () => {
@@ -66,6 +67,21 @@ describe("a branch in doubt", () => {
       { gid, branch: "b2", answer: "rollback", instance: 2 },
     ]);
     expect(desk.state.lookup(gid)).toMatchObject({ kind: "outcome", outcome: { decision: "abort", reason: "inquiry" } });
+  });
+
+  test("of an unrecorded gid from the future of this clock, by any distance, ages from the first question", () => {
+    for (const aheadMs of [30_000, 86_400_000]) {
+      const desk = new Desk();
+      const gid = newGid(desk.stampMs + aheadMs, new Prng(aheadMs).uint32);
+      expect(desk.inquire(gid, "b1")).toBe("wait");
+      desk.pass(6_000);
+      expect(desk.inquire(gid, "b1")).toBe("wait");
+      desk.pass(1);
+      expect(desk.inquire(gid, "b1")).toBeUndefined();
+      expect(desk.kinds).toEqual(["DECIDE abort inquiry"]);
+      desk.commitAll();
+      expect(desk.inquiryAnswers).toMatchObject([{ gid, branch: "b1", answer: "rollback" }]);
+    }
   });
 
   test("of an unrecorded gid learns nothing from a follower, however old", () => {
