@@ -131,8 +131,10 @@ export class ZabWorld implements World<ZabState> {
       ...{ nodes: ALL.map(() => down), lanes: ALL.flatMap(() => ALL.map(() => [])), connections: [], committed: [], leaders: [] },
       ...{ crashes: 0, boots: 0, proposals: 0, ticks: 0, outside: false },
     };
+    // All at once, with their links up: what comes later is a start into a running cluster.
+    state.nodes = state.nodes.map((node) => ({ ...node, at: this.#node.initial }));
     for (const id of ALL) {
-      const broken = this.#boot(state, id);
+      const broken = this.#start(state, id);
       if (broken !== undefined) return broken;
     }
     return this.#bounds.settled ? this.#settle(state) : state;
@@ -304,15 +306,18 @@ export class ZabWorld implements World<ZabState> {
   }
 
   #boot(next: Mutable, id: number): Violation | undefined {
-    const node = at(next.nodes, id);
-    const image = this.#images.at(node.image);
-    next.nodes = put(next.nodes, id, { ...node, at: this.#node.initial });
+    next.nodes = put(next.nodes, id, { ...at(next.nodes, id), at: this.#node.initial });
     for (const other of ALL) {
       if (other === id || at(next.nodes, other).at === undefined) continue;
       this.#lane(next, id, other, UP);
       this.#lane(next, other, id, UP);
     }
-    return this.#step(next, id, `boot ${id} ${node.image}`, { kind: "boot", id: id + 1, image });
+    return this.#start(next, id);
+  }
+
+  #start(next: Mutable, id: number): Violation | undefined {
+    const { image } = at(next.nodes, id);
+    return this.#step(next, id, `boot ${id} ${image}`, { kind: "boot", id: id + 1, image: this.#images.at(image) });
   }
 
   // ---- carrying it out
