@@ -14,12 +14,12 @@
  *      newer entries to the leader it found after its return: those would be lost (the hole that Michael et al., "Recovering Shared
  *      Objects Without Stable Storage", DISC 2017, found in Viewstamped Replication's recovery).
  * Why not "count it from the second epoch on": no number of epochs bounds a promise made to a candidate that is merely slow.
- * The rule: besides being established without the node, the leader needs a heartbeat answer from *every* other voter, to a heartbeat sent after the
- * node came back. A voter that answers is at that moment a follower of this leader: (1) no other voter has promised a newer epoch,
- * and of the leader's own epoch there is one leader; (2) a candidacy lives in its owner's memory and ends when the owner follows someone, so no
- * candidate holds the old promise any more. From then on the node's new promises are all that matter. The price: with one voter
- * lost for good, a second one that loses its identity cannot be counted until the first is back. With three voters the
- * other two are the quorum anyway, and the rule costs one heartbeat.
+ * The rule: besides being established without the node, the leader needs a heartbeat answer from *every* other voter, to a
+ * heartbeat sent after the node came back. A voter that answers is at that moment a follower of this leader: (1) no other voter has
+ * promised a newer epoch, and of the leader's own epoch there is one leader; (2) a candidacy lives in its owner's memory and ends
+ * when the owner follows someone, so no candidate holds the old promise any more. From then on the node's new promises are all that
+ * matter. The price: with one voter lost for good, a second one that loses its identity cannot be counted until the first is back.
+ * With three voters the other two are the quorum anyway, and the rule costs one heartbeat.
  */
 import type { NodeId } from "../base/index.js";
 import { votersOf } from "./quorum.js";

@@ -2,8 +2,8 @@
  * The log in memory: every entry after `base`, up to the last one logged.
  *
  * Counters are consecutive inside an epoch and an epoch has one leader, so a zxid names one entry and one chain of predecessors:
- * two logs that share an entry share everything before it. That makes positions plain integers. An index numbers entries within one process life and
- * never moves while the entry stays: `base` sits at `baseIndex`, the first entry at `baseIndex + 1`.
+ * two logs that share an entry share everything before it. That makes positions plain integers. An index numbers entries within one
+ * process life and never moves while the entry stays: `base` sits at `baseIndex`, the first entry at `baseIndex + 1`.
  */
 import { assert, compareZxid, equalZxid, formatZxid, must, zxid } from "../base/index.js";
 import type { Zxid } from "../base/index.js";

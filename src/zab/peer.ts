@@ -325,7 +325,7 @@ class Peer implements ZabPeer {
     return role.kind === "looking" ? startElection(core, role) : undefined;
   }
 
-  /** A record on disk is bad: distrust the log from the last checkpoint on, say so durably, and fetch it again as a node that does not vote. */
+  /** A record on disk is bad: say so durably, distrust the log behind the last checkpoint, and fetch it again without a vote. */
   #onDamaged(): Transition | undefined {
     const core = this.#core;
     const role = this.#role;

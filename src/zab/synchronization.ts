@@ -2,9 +2,9 @@
  * Phase 2: every follower's log becomes a copy of the leader's, cut where they part and never below.
  *
  * The leader reads the common prefix off the follower's lineage: DIFF when the follower's log is a prefix, TRUNC first when it has a
- * tail of its own, SNAP when they part below what the leader still holds. From the cut point on every entry goes out in one FIFO, old and new
- * alike (the log itself is the queue: broadcast.ts), so nothing falls between synchronization and broadcast (ZOOKEEPER-962, 1551) and
- * nothing overtakes a SNAP (3104). NEWLEADER is not a log entry.
+ * tail of its own, SNAP when they part below what the leader still holds. From the cut point on every entry goes out in one FIFO,
+ * old and new alike (the log itself is the queue: broadcast.ts), so nothing falls between synchronization and broadcast
+ * (ZOOKEEPER-962, 1551) and nothing overtakes a SNAP (3104). NEWLEADER is not a log entry.
  *
  * Durability, at the follower: history, then currentEpoch, then ACKNEWLEADER (ZOOKEEPER-4643, 4646, 3911).
  */

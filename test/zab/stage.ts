@@ -1,6 +1,6 @@
 /**
- * A cluster whose every step the test decides: messages are delivered in order unless the test holds or cuts them, disks sync at once unless
- * the test freezes them, time passes when the test says so.
+ * A cluster whose every step the test decides: messages are delivered in order unless the test holds or cuts them, disks sync at
+ * once unless the test freezes them, time passes when the test says so.
  */
 import { assert, formatZxid, must, nodeId, Prng, type NodeId, type Zxid } from "../../src/base/index.js";
 import {

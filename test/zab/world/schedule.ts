@@ -1,6 +1,11 @@
 /**
  * Virtual time: a heap of things to do, in order of time and then of arrival.
  */
+import { assert } from "../../../src/base/index.js";
+
+/** A seed takes some ten thousand steps. */
+const RUNS_MAX = 2_000_000;
+
 interface Item {
   readonly atMs: number;
   readonly order: number;
@@ -10,6 +15,7 @@ interface Item {
 export class Schedule {
   nowMs = 0;
   #order = 0;
+  #runs = 0;
   readonly #heap: Item[] = [];
 
   at(atMs: number, run: () => void): void {
@@ -33,6 +39,8 @@ export class Schedule {
     for (let top = this.#heap[0]; top !== undefined && top.atMs <= untilMs; top = this.#heap[0]) {
       this.#pop();
       this.nowMs = top.atMs;
+      // Messages that breed messages never let virtual time move on.
+      assert(++this.#runs < RUNS_MAX, "the cluster does not drown in its own messages");
       top.run();
     }
     this.nowMs = untilMs;
