@@ -32,13 +32,9 @@ export async function failover(format: OutputFormat, kills: number, rate: number
   try {
     const { cluster, quorate } = bench;
     if (cluster === undefined) return EXIT.failed;
-    const meters: InDoubtMeter[] = [];
-    let meter = new InDoubtMeter();
-    const current = {
-      yes: (ref: Parameters<InDoubtMeter["yes"]>[0]) => meter.yes(ref),
-      outcome: (ref: Parameters<InDoubtMeter["yes"]>[0]) => meter.outcome(ref),
-    };
-    for (const name of ["gap-a", "gap-b"]) banks.push(await openKvBank(name, current));
+    const meter = new InDoubtMeter();
+    const doubts: number[] = [];
+    for (const name of ["gap-a", "gap-b"]) banks.push(await openKvBank(name, meter));
     for (const bank of banks) atInterrupt(() => bank.discard());
     await quorate.attach(...banks.map((bank) => bank.participant));
     const stream = new PacedStream(
@@ -53,8 +49,7 @@ export async function failover(format: OutputFormat, kills: number, rate: number
     const gaps: number[] = [];
     for (let kill = 1; kill <= kills; kill++) {
       await sleep(QUIET_MS);
-      meter = new InDoubtMeter();
-      meters.push(meter);
+      meter.takeMaxMs();
       const leader = quorate.view()?.leader;
       if (leader === undefined) throw new Error("no leader before the kill");
       const killedMs = stream.mark();
@@ -62,10 +57,10 @@ export async function failover(format: OutputFormat, kills: number, rate: number
       await cluster.exited(leader);
       await sleep(AFTER_KILL_MS);
       const gap = stream.longestSilence(killedMs);
+      const doubt = meter.takeMaxMs();
       gaps.push(gap);
-      note(
-        `${kill}: killed ${formatNodeId(leader)}, ${gap.toFixed(0)} ms without a commit, in doubt at most ${meter.maxMs().toFixed(0)} ms`,
-      );
+      doubts.push(doubt);
+      note(`${kill}: killed ${formatNodeId(leader)}, ${gap.toFixed(0)} ms without a commit, in doubt at most ${doubt.toFixed(0)} ms`);
       cluster.start(leader);
       await cluster.ready(READY_TIMEOUT_MS);
     }
@@ -77,7 +72,7 @@ export async function failover(format: OutputFormat, kills: number, rate: number
       kills,
       rate,
       gapMs: spread(gaps),
-      inDoubtMs: spread(meters.map((each) => each.maxMs())),
+      inDoubtMs: spread(doubts),
       committed: stream.committed,
       failed: stream.failed,
     };

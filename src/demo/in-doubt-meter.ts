@@ -49,6 +49,13 @@ export class InDoubtMeter implements DoubtSink {
     return this.#resolved;
   }
 
+  /** The longest doubt since the last call, ms: of those that ended, and of those still open. */
+  takeMaxMs(): number {
+    const max = this.maxMs();
+    this.#max = 0;
+    return max;
+  }
+
   /** The longest doubt so far, open ones included, ms. */
   maxMs(): number {
     const now = performance.now();

@@ -59,6 +59,8 @@ const RANDOM_KILL_EVERY_MS = 1_000;
 const RESTART_AFTER_MS = 500;
 const SETTLE_MS_MAX = 15_000;
 const MONEY_PER_TRANSFER_MAX = 9;
+/** Between two transfers of one client while nodes are killed at random: a node that boots on a saturated machine is away for longer. */
+const THINK_MS = 100;
 
 export class TransferRun {
   readonly #quorate: Quorate;
@@ -147,6 +149,7 @@ export class TransferRun {
       this.#inFlight += 1;
       await this.#transfer(slot, 1 + (this.#started % MONEY_PER_TRANSFER_MAX), this.#started % 2 === 0);
       this.#inFlight -= 1;
+      if (this.#options.kill === "random") await sleep(THINK_MS);
     }
   }
 
