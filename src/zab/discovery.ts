@@ -161,12 +161,14 @@ function tryFixHistory(core: Core, leading: Leading): Transition | undefined {
  */
 function onHigherPromise(core: Core, leading: Leading, learner: Learner): Transition | undefined {
   const { peer } = learner;
-  const matters = learner.damage === undefined && isVoter(core.configuration, peer);
   core.out.event("refused", { peer, epoch: leading.epoch, acceptedEpoch: learner.acceptedEpoch });
   dropLearner(core, leading, learner, "higher-epoch-promised");
-  if (!matters) return undefined;
+  if (!isVoter(core.configuration, peer)) return undefined;
   core.promiseSeen = Math.max(core.promiseSeen, learner.acceptedEpoch);
-  if (leading.phase !== "broadcast") return abdicate(core, leading, "higher-epoch-promised", undefined);
+  if (leading.phase !== "broadcast") {
+    // One with damage makes no quorum: this attempt is as good without it.
+    return learner.damage === undefined ? abdicate(core, leading, "higher-epoch-promised", undefined) : undefined;
+  }
   if (leading.transfer === undefined && core.nowMs >= core.epochBumpedMs + core.options.initLimitMs) {
     core.epochBumpedMs = core.nowMs;
     leading.transfer = { to: core.id, untilMs: core.nowMs + core.options.transferTimeoutMs, bumpsEpoch: true };

@@ -19,7 +19,9 @@ import { acceptLeadership, onDiff, onNewLeader, onSnap, onTrunc, onUpToDate } fr
 export function createFollowing(core: Core, leader: NodeId): Following {
   const { options, nowMs } = core;
   const failures = core.troubleWith === leader ? core.failedAttempts : 0;
-  const backoffMs = failures === 0 ? 0 : core.jitter(Math.min(options.notifyResendMsMin * 2 ** (failures - 1), options.notifyResendMsMax));
+  // Well inside initLimit, or the pause of its followers would use up the time a leader has to gather them.
+  const pauseMsMax = Math.min(options.notifyResendMsMax, options.initLimitMs / 4);
+  const backoffMs = failures === 0 ? 0 : core.jitter(Math.min(options.notifyResendMsMin * 2 ** (failures - 1), pauseMsMax));
   return {
     kind: "following",
     leader,

@@ -69,6 +69,19 @@ describe("a log with a hole", () => {
     expect(steps).toEqual(["2 log", "2 whole"]);
   });
 
+  test("is let in by a new epoch when it had promised a higher one than the leader's", () => {
+    const stage = trio().propose(3, "a").settle();
+    const { disk } = stage.crash(1).lose(1, "log").actor(1);
+    disk.epochs = { ...disk.epochs, acceptedEpoch: 7 };
+    stage.start(1).pass(100);
+    expect([stage.leader, stage.actor(3).role, damageOf(stage, 1), stage.delivered(1)]).toEqual([
+      3,
+      { kind: "leading", epoch: 8, phase: "broadcast" },
+      undefined,
+      ["a"],
+    ]);
+  });
+
   test("a leader does not stay in office by its answers", () => {
     const stage = trio({ quorumLossMs: 100 }).propose(3, "a").settle();
     stage.hold(kinds("NEWLEADER"));

@@ -277,4 +277,12 @@ describe("hints", () => {
     stage.sync(1).settle();
     expect(stage.delivered(stage.leader)).toEqual(["a"]);
   });
+
+  test("after many failed attempts followers still dial within the time their leader has to gather them", () => {
+    const stage = new Stage(3, { initLimitMs: 60, notifyResendMsMin: 10, notifyResendMsMax: 500 });
+    const hold = stage.hold(kinds("CEPOCH"));
+    stage.start(1, 2, 3).pass(2000).drop(kinds("CEPOCH"));
+    hold();
+    expect([1, 2, 3]).toContain(stage.pass(200).leader);
+  });
 });
