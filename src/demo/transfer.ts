@@ -113,6 +113,9 @@ export class TransferRun {
         { ledgers, sumBefore, sumAfter, orphans: settled.orphans, locks: settled.locks },
       ),
       ...this.#otherErrors,
+      // A run in which nothing happened proves nothing.
+      ...(this.#committed.size === 0 ? ["no transfer was committed"] : []),
+      ...(this.#options.kill === "random" && this.#kills === 0 ? ["nobody was killed"] : []),
       ...(this.#options.kill === "leader" && this.#kills === 0 ? ["the leader was never killed: too few transfers were in flight"] : []),
     ];
     return {

@@ -111,7 +111,7 @@ export class Core {
     return ms * (0.75 + this.#random32() / 0x2_0000_0000);
   }
 
-  /** Ids of dialed sessions are odd; the host numbers accepted ones with even ids. */
+  /** Ids of dialed sessions are positive and odd; the host numbers accepted ones apart from them (negative, or even). */
   newSession(): SessionId {
     const session = this.#nextSession;
     this.#nextSession += 2;

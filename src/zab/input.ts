@@ -9,7 +9,7 @@ import type { ControlMessage, SessionMessage } from "./message.js";
 
 /**
  * A FIFO connection between a follower and a leader. Unique within one process, never reused: the core numbers the sessions it
- * dials with odd numbers, the host numbers accepted ones with even numbers.
+ * dials with odd numbers, the host numbers accepted ones apart from them (negative, or even).
  */
 export type SessionId = number;
 
