@@ -257,7 +257,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     this.#world.mark("log", command.kind, () => `${formatZxid(zxid)} ${showCommand(command)}`);
     if (command.kind === "OPEN" || command.kind === "BEGIN") {
       const { gid, timeoutMs, client } = command;
-      if (!this.#started.has(gid)) this.#started.set(gid, { at: proposedAt, timeoutMs, client, epoch: zxid.epoch });
+      // A BEGIN that comes after the window of a gid without a record is refused at apply, and starts nothing.
+      const late = command.kind === "BEGIN" && stamped.stampMs - gidTimeMs(gid) > TXN_LIMITS.commitWindowMs;
+      if (!late && !this.#started.has(gid)) this.#started.set(gid, { at: proposedAt, timeoutMs, client, epoch: zxid.epoch });
     } else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
     else if (command.kind === "DONE") this.#done(command.branches);
     else if (command.kind === "DECIDE") this.#decide(node, zxid, stamped, command, proposedAt);
