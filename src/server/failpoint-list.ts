@@ -3,6 +3,7 @@
  */
 import type { FailpointName as ReplicaFailpoint } from "../replica/index.js";
 import type { FailpointName as StorageFailpoint } from "../storage/index.js";
+import type { MessagePoint } from "./message-faults.js";
 
 const REPLICA: Readonly<Record<ReplicaFailpoint, string>> = {
   "begin-propose": "leader: a BEGIN is about to be proposed; nothing is in the log yet",
@@ -40,4 +41,51 @@ const STORAGE: Readonly<Record<StorageFailpoint, string>> = {
   "install.switch.after": "the fetched snapshot is the state; the log is not reset",
 };
 
-export const FAILPOINT_MEANINGS: Readonly<Record<string, string>> = { ...REPLICA, ...STORAGE };
+/** Files that a disk rule can be about. The state store's own files belong to LevelDB and are out of its reach. */
+export const DISK_FILES = ["log", "epochs", "mark", "witness", "any"] as const;
+export type DiskFile = (typeof DISK_FILES)[number];
+/** Names: creating, renaming and removing files, and making that durable. */
+export const DISK_OPERATIONS = ["write", "sync", "names"] as const;
+export type DiskOperation = (typeof DISK_OPERATIONS)[number];
+
+const DISK_FILE_WORDS: Readonly<Record<DiskFile, string>> = {
+  log: "a segment of the log",
+  epochs: "the promises record",
+  mark: "the log's synced mark",
+  witness: "the state's witness",
+  any: "any file of the node's own (not LevelDB's)",
+};
+const DISK_OPERATION_WORDS: Readonly<Record<DiskOperation, (file: string) => string>> = {
+  write: (file) => `disk: bytes are about to be written to ${file}`,
+  sync: (file) => `disk: ${file} is about to be synced`,
+  names: (file) => `disk: the name of ${file} is about to be made, changed, removed or made durable`,
+};
+
+/** Not reached but in force: see src/server/volatile-cache.ts. */
+export const DISK_CACHE = "disk.cache";
+export const DISK_CANARY = "disk.canary";
+
+const DISK: Readonly<Record<string, string>> = {
+  ...Object.fromEntries(
+    DISK_FILES.flatMap((file) =>
+      DISK_OPERATIONS.map((operation) => [diskPoint(file, operation), DISK_OPERATION_WORDS[operation](DISK_FILE_WORDS[file])]),
+    ),
+  ),
+  [DISK_CACHE]: "disk: while it is `hold`, what was not synced dies with the process, as with a machine that loses its power",
+  [DISK_CANARY]: "disk: `write` makes one synced and one unsynced file beside the data folder, which show after a cut what it lost",
+};
+
+export function diskPoint(file: DiskFile, operation: DiskOperation): string {
+  return `disk.${file}.${operation}`;
+}
+
+/** Not points of the code but ways of messages. */
+const MESSAGES: Readonly<Record<MessagePoint, string>> = {
+  "message.call": "messages: a call to prepare, commit or roll back is on its way to a participant",
+  "message.reply": "messages: a participant's answer to a call has arrived",
+  "message.inquiry": "messages: a participant's question about a branch in doubt has arrived",
+  "message.inquiry-answer": "messages: the answer to such a question is on its way",
+  "message.control": "messages: NOTIFY, PING, PONG or ABDICATE is on its way to another node",
+};
+
+export const FAILPOINT_MEANINGS: Readonly<Record<string, string>> = { ...REPLICA, ...STORAGE, ...DISK, ...MESSAGES };

@@ -4,20 +4,23 @@
  * Wires storage, peer network, client server and clock to the replica, and nothing else: what a signal does, and when the process
  * ends, is process.ts.
  */
+import { setTimeout as setTimer } from "node:timers";
 import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, PRODUCT_VERSION, QuorateError, type Logger, type NodeId } from "../base/index.js";
 import { bootstrapConfiguration, nodeIdentity, replicaOptions, splitAddress, type NodeIdentity, type Settings } from "../config/index.js";
 import { Replica } from "../replica/index.js";
-import { openStorage, type Storage } from "../storage/index.js";
+import { nodeDisk, openStorage, type Storage } from "../storage/index.js";
 import { createClientServer, createPeerNet, type ClientServer, type ClientServerHandlers, type PeerNet } from "../transport/index.js";
 import type { NodeStatus, NodeView } from "../wire/index.js";
 import { startAdmin, type AdminHandlers, type AdminServer } from "./admin.js";
 import { parseFailpoints, type Failpoints } from "./failpoints.js";
+import { FaultDisk } from "./fault-disk.js";
 import { handOver, leads } from "./hand-over.js";
 import { Late } from "./late.js";
 import { LeaderProxy } from "./leader-proxy.js";
 import { LoopDelay } from "./loop-delay.js";
 import { adoptAddresses } from "./membership-check.js";
+import { MessageFaults } from "./message-faults.js";
 import { renderMetrics } from "./metrics.js";
 import { describeNode } from "./node-status.js";
 import { ProtocolEvents } from "./protocol-events.js";
@@ -74,6 +77,7 @@ class NodeParts implements RunningNode {
   readonly #settings: Settings;
   readonly #logger: Logger;
   readonly #failpoints: Failpoints | undefined;
+  readonly #messages: MessageFaults | undefined;
   readonly #events: ProtocolEvents;
   readonly #loop: TurnLoop;
   readonly #loopDelay = new LoopDelay();
@@ -92,6 +96,14 @@ class NodeParts implements RunningNode {
     this.#settings = settings;
     this.#logger = options.logger;
     this.#failpoints = options.failpoints;
+    this.#messages =
+      options.failpoints === undefined
+        ? undefined
+        : new MessageFaults({
+            rule: options.failpoints.messageRule,
+            random: Math.random,
+            later: (ms, action) => void setTimer(action, ms).unref(),
+          });
     this.#events = new ProtocolEvents(options.logger);
     let fatal = false;
     this.#fatal = (error) => {
@@ -218,11 +230,19 @@ class NodeParts implements RunningNode {
       },
       onFatal: this.#fatal,
       failpoint: failpoints === undefined ? undefined : (name) => failpoints.reachInWrite(name),
+      disk: failpoints === undefined ? undefined : this.#faultDisk(failpoints),
     });
+  }
+
+  #faultDisk(failpoints: Failpoints): FaultDisk {
+    const random32 = systemEntropy();
+    return new FaultDisk({ disk: nodeDisk, failpoints, dataDir: this.identity.dataDir, coin: () => random32() % 2 === 0 });
   }
 
   #makeReplica(storage: Storage): Replica {
     const failpoints = this.#failpoints;
+    const net = netPort(this.#net);
+    const sessions = sessionPort(this.#server, this.#unary);
     return new Replica(
       replicaOptions(this.identity.id, this.identity.clusterId, this.#settings),
       {
@@ -230,8 +250,8 @@ class NodeParts implements RunningNode {
         random32: systemEntropy(),
         log: storage.log,
         state: storage.state,
-        net: netPort(this.#net),
-        sessions: sessionPort(this.#server, this.#unary),
+        net: this.#messages?.net(net) ?? net,
+        sessions: this.#messages?.sessions(sessions) ?? sessions,
         observer: { event: this.#events.record, failpoint: failpoints === undefined ? () => "continue" : failpoints.reach },
       },
       adoptAddresses(storage.recovered, this.identity, this.#logger),
@@ -256,7 +276,7 @@ class NodeParts implements RunningNode {
   #openServer(): Promise<ClientServer> {
     return createClientServer({
       listenAddress: this.identity.clientListen,
-      handlers: this.#clientHandlers(),
+      handlers: this.#messages?.handlers(this.#clientHandlers()) ?? this.#clientHandlers(),
       unaryDeadlineMs: this.#settings.unaryDeadlineMs,
       transactionTimeoutMs: this.#settings.transactionTimeoutMs,
       log: this.#logger,
@@ -300,7 +320,7 @@ class NodeParts implements RunningNode {
           ? undefined
           : (text) => {
               if (text !== undefined) failpoints.set(parseFailpoints(text));
-              return { failpoints: failpoints.list() };
+              return { failpoints: failpoints.list(), messages: this.#messages?.counts() ?? {} };
             },
     };
   }
