@@ -14,7 +14,8 @@ import { BenchCluster } from "./bench-cluster.js";
 import { EXIT } from "./command.js";
 import type { ExitCode } from "./exit-codes.js";
 import { atInterrupt } from "./interrupt.js";
-import { formatTable, note, printResult, type OutputFormat } from "./output.js";
+import { note, printResult, type OutputFormat } from "./output.js";
+import { formatTable } from "./table.js";
 
 const QUIET_MS = 1_500;
 const AFTER_KILL_MS = 2_500;

@@ -18,7 +18,8 @@ import { EXIT, outputOf, text, type Command, type CommandArgs } from "./command.
 import type { ExitCode } from "./exit-codes.js";
 import { atInterrupt } from "./interrupt.js";
 import { LocalCluster } from "./local-cluster.js";
-import { formatTable, note, printResult } from "./output.js";
+import { note, printResult } from "./output.js";
+import { formatTable } from "./table.js";
 import { findPortBlock } from "./ports.js";
 
 const KINDS = ["kv", "postgres"] as const;

@@ -1,7 +1,6 @@
 /**
  * What a command prints: a table for people, or stable JSON for programs. Results go to stdout, everything else to stderr.
  */
-import Table from "cli-table3";
 import { isQuorateError, messageOf } from "../base/index.js";
 
 export type OutputFormat = "table" | "json" | "ndjson";
@@ -53,44 +52,6 @@ export function errorText(error: unknown): string {
 export function errorJson(error: unknown): Readonly<Record<string, string | null>> {
   if (!isQuorateError(error)) return { code: "QUORATE_INTERNAL", message: messageOf(error), outcome: null, retry: "never", gid: null };
   return { code: error.code, message: error.message, outcome: error.outcome ?? null, retry: error.retry, gid: error.gid ?? null };
-}
-
-const PLAIN = {
-  top: "",
-  "top-mid": "",
-  "top-left": "",
-  "top-right": "",
-  bottom: "",
-  "bottom-mid": "",
-  "bottom-left": "",
-  "bottom-right": "",
-  left: "",
-  "left-mid": "",
-  mid: "",
-  "mid-mid": "",
-  right: "",
-  "right-mid": "",
-  middle: "  ",
-};
-
-/** Columns without borders; numbers are right-aligned by the caller's choice. */
-export function formatTable(
-  head: readonly string[],
-  rows: readonly (readonly (string | number)[])[],
-  right: readonly number[] = [],
-): string {
-  const table = new Table({
-    head: [...head],
-    chars: PLAIN,
-    style: { "padding-left": 0, "padding-right": 0, head: [], border: [] },
-    colAligns: head.map((_, i) => (right.includes(i) ? "right" : "left")),
-  });
-  for (const row of rows) table.push([...row]);
-  return table
-    .toString()
-    .split("\n")
-    .map((line) => line.trimEnd())
-    .join("\n");
 }
 
 /** `4s`, `2m11s`, `2h11m`, `3d4h`. */

@@ -4,7 +4,8 @@
 import { compareZxid, formatNodeId, formatZxid, type Zxid } from "../base/index.js";
 import type { EndpointStatus } from "../client/index.js";
 import type { NodeStatus, NodeView } from "../wire/index.js";
-import { formatBytes, formatDuration, formatTable } from "./output.js";
+import { formatBytes, formatDuration } from "./output.js";
+import { formatTable } from "./table.js";
 
 export interface ClusterJson {
   readonly id: string | null;

@@ -3,7 +3,7 @@
  */
 import { formatZxid } from "../base/index.js";
 import type { TransactionView } from "../coordinator/index.js";
-import { formatTable } from "./output.js";
+import { formatTable } from "./table.js";
 
 export interface TransactionJson {
   readonly gid: string;

@@ -24,13 +24,13 @@ export function isTunable(key: SettingKey): key is TunableKey {
   return SETTINGS[key].type === "integer";
 }
 
-/** Settings for one simulated run: each tunable with a simulation range drawn from it, the others at their default. */
-export function drawTunables(int: (min: number, max: number) => number): Tunables {
+/** Settings for one simulated run: each tunable with a simulation range drawn from it by its name, the others at their default. */
+export function drawTunables(int: (min: number, max: number, key: TunableKey) => number): Tunables {
   const out: Partial<Record<TunableKey, number>> = {};
   for (const key of SETTING_KEYS) {
     if (!isTunable(key)) continue;
     const { simulation, default: usual } = SETTINGS[key];
-    out[key] = simulation === undefined ? usual : int(simulation[0], simulation[1]);
+    out[key] = simulation === undefined ? usual : int(simulation[0], simulation[1], key);
   }
   return out as Tunables;
 }

@@ -26,6 +26,7 @@ export function zabOptions(settings: Tunables): ZabOptions {
     historyEntriesKeep: settings.historyEntriesKeep,
     historyBytesKeep: settings.historyBytesKeep,
     transferTimeoutMs: settings.transferTimeoutMs,
+    deliverEntriesMax: settings.deliverEntriesMax,
   };
 }
 

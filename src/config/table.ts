@@ -184,6 +184,14 @@ const CONSENSUS = {
     [100, 2000],
     "A planned hand-over that has not happened by then is called off and the old leader takes proposals again.",
   ),
+  deliverEntriesMax: integer(
+    "consensus",
+    "entries",
+    2048,
+    [1, 1_000_000],
+    [1, 64],
+    "Committed entries applied in one turn: a node with a long backlog goes on answering heartbeats and voting while it catches up.",
+  ),
   batchBytesMax: integer(
     "consensus",
     "bytes",

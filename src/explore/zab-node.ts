@@ -40,6 +40,7 @@ const OPTIONS: ZabOptions = {
   historyEntriesKeep: 1_000,
   historyBytesKeep: 1_000_000,
   transferTimeoutMs: NEVER_MS,
+  deliverEntriesMax: 1_000,
 };
 
 export const NODES = 3;

@@ -230,6 +230,11 @@ export class Replica {
       const driver = this.#drive();
       if (this.#halted) return Infinity;
       wakeAtMs = Math.min(ready.wakeAtMs, driver.wakeAtMs);
+      // A backlog is applied a slice a turn: heartbeats, acknowledgements and votes go out in between.
+      if (ready.moreCommitted) {
+        wakeAtMs = this.#now();
+        break;
+      }
       if (!moved && !driver.moved) break;
     }
     this.#maybeCheckpoint();

@@ -3,7 +3,7 @@
  */
 import type { MethodDefinition, ServiceDefinition } from "@grpc/grpc-js";
 import { serviceShape } from "../wire/index.js";
-import type { ServiceName } from "../wire/index.js";
+import type { MethodShape, ServiceName } from "../wire/index.js";
 
 /** grpc-js copies with Buffer's methods; other byte arrays get a Buffer over the same memory. */
 export function toBuffer(bytes: Uint8Array): Buffer {
@@ -16,16 +16,15 @@ export function asBytes(bytes: Buffer): Uint8Array {
 
 /** The service as the published .proto defines it, without any encoding. */
 export function bytesService(service: ServiceName): ServiceDefinition {
-  return Object.fromEntries(
-    Object.entries(serviceShape(service)).map(([name, shape]): [string, MethodDefinition<Uint8Array, Uint8Array>] => [
-      name,
-      {
-        ...shape,
-        requestSerialize: toBuffer,
-        requestDeserialize: asBytes,
-        responseSerialize: toBuffer,
-        responseDeserialize: asBytes,
-      },
-    ]),
-  );
+  return Object.fromEntries(Object.entries(serviceShape(service)).map(([name, shape]) => [name, bytesMethod(shape)]));
+}
+
+export function bytesMethod(shape: MethodShape): MethodDefinition<Uint8Array, Uint8Array> {
+  return {
+    ...shape,
+    requestSerialize: toBuffer,
+    requestDeserialize: asBytes,
+    responseSerialize: toBuffer,
+    responseDeserialize: asBytes,
+  };
 }

@@ -2,7 +2,6 @@
  * The server for clients, participants, unary calls and health checks of one node, on gRPC.
  */
 import { Server, status } from "@grpc/grpc-js";
-import { HealthImplementation } from "grpc-health-check";
 import type { ClientSession, InstanceId } from "../coordinator/index.js";
 import type { NodeView, ServiceName } from "../wire/index.js";
 import { SERVER_OPTIONS } from "../wire/index.js";
@@ -11,6 +10,7 @@ import { bytesService } from "./bytes.js";
 import { ClientStream } from "./client-stream.js";
 import type { ServerShared } from "./client-stream.js";
 import { Counters } from "./counters.js";
+import { HealthService } from "./health-service.js";
 import { InstanceStream } from "./instance-stream.js";
 import { listen } from "./listen.js";
 import type { RawServerStream } from "./stream.js";
@@ -45,7 +45,7 @@ export async function createClientServer(options: ClientServerOptions): Promise<
     view: () => view,
   };
   const unary = new UnaryService(shared, options.unaryDeadlineMs);
-  const health = new HealthImplementation(Object.fromEntries(HEALTH_NAMES.map((name) => [name, "NOT_SERVING" as const])));
+  const health = new HealthService(HEALTH_NAMES);
 
   function refused(call: RawServerStream): boolean {
     if (closing) call.emit("error", { code: status.UNAVAILABLE, details: "this node is stopping: ask another node" });
@@ -72,17 +72,18 @@ export async function createClientServer(options: ClientServerOptions): Promise<
     },
   });
   server.addService(bytesService("Coordinator"), unary.implementation());
-  health.addToServer(server);
+  health.addTo(server);
   const port = await listen(server, options.listenAddress, "clients and participants");
 
   function setServing(now: boolean): void {
     if (now === serving) return;
     serving = now;
-    for (const name of HEALTH_NAMES) health.setStatus(name, now ? "SERVING" : "NOT_SERVING");
+    health.setAll(now ? "SERVING" : "NOT_SERVING");
   }
 
   function endStreams(): void {
     for (const stream of [...clients.values(), ...instances.values()]) stream.end(status.UNAVAILABLE, "this node is stopping");
+    health.close();
   }
 
   return {

@@ -7,8 +7,10 @@ export type { ClientFrame, CoordinatorFrame, FrameCall, NodeStatus, NodeView, Pa
 export { callBytes } from "./participant-codec.js";
 export { controlEventCodec, controlFrameCodec, sessionMessageBytes } from "./peer-codec.js";
 export type { ControlFrame } from "./peer-codec.js";
-export { protoFolder, schema, serviceShape } from "./schema.js";
-export type { MethodShape, ServiceName } from "./schema.js";
+export { decodeHealthRequest, encodeHealthList, encodeHealthResponse, HEALTH_STATUS } from "./health-codec.js";
+export type { HealthStatus } from "./health-codec.js";
+export { serviceShape } from "./services.js";
+export type { MethodShape, ServiceName } from "./services.js";
 export { snapshotFrameCodec, snapshotRequestCodec, stateEntryBytes } from "./snapshot-codec.js";
 export type { SnapshotEnd, SnapshotFrame, StateEntry } from "./snapshot-codec.js";
 export { moveLeaderRequestCodec, moveLeaderResponseCodec, statusRequestCodec, UNARY_METHOD_OF, UNARY_METHODS } from "./unary-codec.js";

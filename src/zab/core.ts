@@ -164,9 +164,14 @@ export class Core {
     this.rebuilding = false;
   }
 
-  /** Committed and locally durable entries not handed out before. */
+  /** How far entries may be handed out: committed, and durable here. */
+  get deliverable(): number {
+    return Math.min(this.commitIndex, this.disk.durableIndex);
+  }
+
+  /** The next deliverable entries, a slice of them at most. */
   takeCommitted(): readonly Entry[] {
-    const upTo = Math.min(this.commitIndex, this.disk.durableIndex);
+    const upTo = Math.min(this.deliverable, this.deliveredIndex + this.options.deliverEntriesMax);
     if (upTo <= this.deliveredIndex) return NO_ENTRIES;
     const entries = this.history.slice(this.deliveredIndex, upTo);
     this.deliveredIndex = upTo;

@@ -70,6 +70,8 @@ export interface Ready {
   readonly close: readonly SessionId[];
   /** Newly committed and locally durable entries, in order, each exactly once per process life after recovery. */
   readonly committed: readonly Entry[];
+  /** True when more committed entries are owed than one Ready may hold: drain again, soon. */
+  readonly moreCommitted: boolean;
   readonly reads: readonly { readonly id: number; readonly ok: boolean; /** serve once applied has reached it */ readonly index: Zxid }[];
   /** Present when role, epoch, leader or phase changed. Leaving `leading` means: pending proposals have an unknown outcome. */
   readonly role: Role | undefined;

@@ -6,7 +6,7 @@ import type { Ready, SessionId, ZabEvent } from "./input.js";
 import type { ControlMessage, SessionMessage } from "./message.js";
 
 type Mutable<T> = { -readonly [K in keyof T]: T[K] extends readonly (infer E)[] ? E[] : T[K] };
-type Lists = Mutable<Omit<Ready, "persist" | "committed" | "role" | "wakeAtMs">>;
+type Lists = Mutable<Omit<Ready, "persist" | "committed" | "moreCommitted" | "role" | "wakeAtMs">>;
 
 function emptyLists(): Lists {
   return { control: [], session: [], dial: [], close: [], reads: [], snapshotWanted: [], installWanted: [], events: [] };

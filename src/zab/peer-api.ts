@@ -29,6 +29,8 @@ export interface ZabOptions {
   readonly historyEntriesKeep: number;
   readonly historyBytesKeep: number;
   readonly transferTimeoutMs: number;
+  /** Most entries in one `Ready.committed`: a node that comes back applies its backlog in slices and answers heartbeats in between. */
+  readonly deliverEntriesMax: number;
 }
 
 /** How this node was last synchronized as a learner, for status: `from` is where its log ended before, `to` where it ended after. */

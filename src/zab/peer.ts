@@ -146,7 +146,22 @@ class Peer implements ZabPeer {
     this.#wakeAtMs = Math.min(this.#nextWakeMs(), core.lingerUntilMs);
     const { control, session, dial, close, reads, snapshotWanted, installWanted, events } = lists;
     const wakeAtMs = this.#wakeAtMs;
-    return { persist, control, session, dial, close, committed, reads, role: changed, snapshotWanted, installWanted, events, wakeAtMs };
+    const moreCommitted = core.deliveredIndex < core.deliverable;
+    return {
+      persist,
+      control,
+      session,
+      dial,
+      close,
+      committed,
+      moreCommitted,
+      reads,
+      role: changed,
+      snapshotWanted,
+      installWanted,
+      events,
+      wakeAtMs,
+    };
   }
 
   status(): ZabStatus {

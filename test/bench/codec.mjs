@@ -4,11 +4,12 @@
  * Prints one JSON line per case. QUORATE_DIST names another build folder than dist.
  */
 import { createRequire } from "node:module";
-import { pathToFileURL } from "node:url";
-import { resolve } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
+import protobuf from "protobufjs";
+import { join, resolve } from "node:path";
 
 const dist = process.env.QUORATE_DIST ?? "dist";
-const { codecs, schema } = await import(pathToFileURL(resolve(dist, "src/wire/index.js")).href);
+const { codecs } = await import(pathToFileURL(resolve(dist, "src/wire/index.js")).href);
 const { version } = createRequire(import.meta.url)("protobufjs/package.json");
 
 const gid = "q-0192f0c1a2b37c4d8e9f0a1b2c3d4e5f";
@@ -102,7 +103,10 @@ both(
 );
 
 // The same record by protobufjs's reflection, for comparison.
-const LogRecord = schema().lookupType("quorate.v1.LogRecord");
+const published = new protobuf.Root();
+published.resolvePath = (_origin, target) => join(fileURLToPath(new URL("../../proto", import.meta.url)), target);
+published.loadSync("quorate/v1/records.proto", { keepCase: false });
+const LogRecord = published.lookupType("quorate.v1.LogRecord");
 const message = LogRecord.decode(record);
 measure(`record PUT encode by protobufjs ${version}`, 1, () => LogRecord.encode(message).finish());
 measure(`record PUT decode by protobufjs ${version}`, 1, () => LogRecord.decode(record));

@@ -8,17 +8,10 @@ import { describe, expect, test } from "vitest";
 import type { Request } from "../../src/coordinator/index.js";
 import { join } from "node:path";
 import type { Codec } from "../../src/wire/index.js";
-import {
-  codecs,
-  controlFrameCodec,
-  protoFolder,
-  snapshotFrameCodec,
-  UNARY_METHOD_OF,
-  UNARY_METHODS,
-  WireError,
-} from "../../src/wire/index.js";
+import { codecs, controlFrameCodec, snapshotFrameCodec, UNARY_METHOD_OF, UNARY_METHODS, WireError } from "../../src/wire/index.js";
 import * as arb from "./arbitraries.js";
 import * as generic from "./generic.js";
+import { PROTO_FOLDER } from "./proto-files.js";
 
 interface Case<T> {
   readonly message: string;
@@ -73,7 +66,7 @@ const CASES: readonly Case<unknown>[] = [
 /** The schema of a later version: every message has got fields that this one does not know. */
 function laterSchema(): protobuf.Root {
   const root = new protobuf.Root();
-  root.resolvePath = (_origin, target) => join(protoFolder(), target);
+  root.resolvePath = (_origin, target) => join(PROTO_FOLDER, target);
   root.loadSync(["quorate/v1/peer.proto", "quorate/v1/participant.proto"], { keepCase: false });
   const extend = (space: protobuf.NamespaceBase): void => {
     for (const member of space.nestedArray) {

@@ -6,8 +6,8 @@ import type { Zxid } from "../../src/base/index.js";
 import type { Answer, BranchReply, Request, TransactionView } from "../../src/coordinator/index.js";
 import type { BranchSpec, Command, StampedCommand, StateChange } from "../../src/txn/index.js";
 import type { ClientFrame, CoordinatorFrame, NodeStatus, NodeView, ParticipantFrame, ServerFrame } from "../../src/wire/index.js";
-import { schema } from "../../src/wire/index.js";
 import type { ControlMessage, Membership, SessionMessage } from "../../src/zab/index.js";
+import { schema } from "./proto-files.js";
 
 export type Generic = Readonly<Record<string, unknown>>;
 

@@ -5,7 +5,8 @@ import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import protobuf from "protobufjs";
 import { describe, expect, test } from "vitest";
-import { protoFolder, schema, serviceShape, UNARY_METHODS } from "../../src/wire/index.js";
+import { serviceShape, UNARY_METHODS, type ServiceName } from "../../src/wire/index.js";
+import { PROTO_FOLDER, schema } from "./proto-files.js";
 
 const FILES = ["records", "peer", "session", "participant", "coordinator"];
 
@@ -15,9 +16,8 @@ function all(space: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
 }
 
 describe("published .proto files", () => {
-  test("the folder holds all five files, found from the running module", () => {
-    for (const file of FILES)
-      expect(readFileSync(join(protoFolder(), `quorate/v1/${file}.proto`), "utf8")).toContain("package quorate.v1;");
+  test("the folder holds all five files", () => {
+    for (const file of FILES) expect(readFileSync(join(PROTO_FOLDER, `quorate/v1/${file}.proto`), "utf8")).toContain("package quorate.v1;");
   });
 
   test("every enum starts with an _UNSPECIFIED 0 and numbers are dense", () => {
@@ -36,6 +36,22 @@ describe("published .proto files", () => {
       for (const field of one.fieldsArray) {
         expect(field.resolvedType !== null || scalars.has(field.type), `${one.fullName}.${field.name}: ${field.type}`).toBe(true);
       }
+    }
+  });
+
+  test("the list of services says what the files say", () => {
+    const services = all(schema()).filter((one) => one instanceof protobuf.Service);
+    expect(services.map((one) => one.name).sort()).toEqual(["Coordinator", "Participants", "Peer", "Session"]);
+    for (const service of services) {
+      const published = service.methodsArray.map((method) => [
+        method.name,
+        {
+          path: `/quorate.v1.${service.name}/${method.name}`,
+          requestStream: method.requestStream === true,
+          responseStream: method.responseStream === true,
+        },
+      ]);
+      expect(Object.entries(serviceShape(service.name as ServiceName))).toEqual(published);
     }
   });
 

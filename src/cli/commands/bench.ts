@@ -9,7 +9,8 @@ import { BenchCluster, type CpuShare } from "../bench-cluster.js";
 import { failover } from "../bench-failover.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
-import { formatTable, note, printResult } from "../output.js";
+import { note, printResult } from "../output.js";
+import { formatTable } from "../table.js";
 
 const PROOF_READS = 1000;
 

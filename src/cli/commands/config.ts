@@ -5,7 +5,8 @@ import { formatAmount, formatOrigin, rowOf, SETTING_KEYS, type Origin, type Sett
 import { FAILPOINT_MEANINGS } from "../../server/failpoint-list.js";
 import { EXIT, flag, outputOf, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
-import { formatTable, printResult } from "../output.js";
+import { printResult } from "../output.js";
+import { formatTable } from "../table.js";
 import { settingOptions, settingsOf } from "../settings-options.js";
 
 export const command: Command = {

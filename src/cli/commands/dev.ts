@@ -9,7 +9,8 @@ import { isTunable, SETTING_KEYS, type SettingKey } from "../../config/index.js"
 import { EXIT, flag, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
 import { LocalCluster, type NodeExit } from "../local-cluster.js";
-import { formatTable, note, printResult } from "../output.js";
+import { note, printResult } from "../output.js";
+import { formatTable } from "../table.js";
 import { findPortBlock, type PortBlock } from "../ports.js";
 import { passOn, settingOptions } from "../settings-options.js";
 

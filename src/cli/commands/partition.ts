@@ -17,7 +17,8 @@ import {
 import { messageOf, QuorateError } from "../../base/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
-import { formatTable, note, printResult } from "../output.js";
+import { note, printResult } from "../output.js";
+import { formatTable } from "../table.js";
 
 export const command: Command = {
   usage: "partition",

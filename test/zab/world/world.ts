@@ -45,6 +45,7 @@ export const OPTIONS: ZabOptions = {
   historyEntriesKeep: 8,
   historyBytesKeep: 400,
   transferTimeoutMs: 60,
+  deliverEntriesMax: 1000,
 };
 
 export interface Plan {
@@ -314,6 +315,7 @@ function swarm(prng: Prng): ZabOptions {
     uncommittedEntriesMax: prng.pick([2, 40, 1000]),
     historyEntriesKeep: prng.pick([1, 8, 8, 1000]),
     transferTimeoutMs: prng.pick([5, 60]),
+    deliverEntriesMax: prng.pick([1, 3, 1000]),
   };
 }
 
