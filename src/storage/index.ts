@@ -4,3 +4,5 @@ export type { Failpoint, FailpointName, LogPosition } from "./identity.js";
 export type { LogMetrics } from "./log-writer.js";
 export type { FetchSnapshot, SnapshotChunk, SnapshotEnd, SnapshotEntry } from "./snapshot.js";
 export type { PinnedSnapshot, StateMetrics } from "./state-store.js";
+export { nodeDisk } from "./disk.js";
+export type { Disk, Done as DiskDone } from "./disk.js";
