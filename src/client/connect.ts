@@ -11,6 +11,11 @@ import { resolveTarget } from "./target.js";
 export interface ConnectOptions {
   /** `quorate://host:port,host:port`, the same without the scheme, or a list. Default: QUORATE_ENDPOINTS, else 127.0.0.1:7400-7402. */
   readonly endpoints?: string | readonly string[] | undefined;
+  /**
+   * Where to dial an address that was given or that a member told, both `host:port`: for port forwards and NAT, where members cannot be
+   * reached at the addresses they have for each other. Called once per address, and must not throw. Default: the address itself.
+   */
+  readonly translateAddress?: ((address: string) => string) | undefined;
   /** How long to look for an established leader. Default 5,000 ms. */
   readonly connectTimeoutMs?: number | undefined;
   /** Without it, any node that answers is enough: for status while there is no quorum. Default true. */
@@ -41,6 +46,7 @@ export async function connect(target?: string | readonly string[] | ConnectOptio
   const onEvent = guarded(options.onEvent);
   const session = new Session({
     seeds: addresses,
+    translateAddress: options.translateAddress ?? ((address) => address),
     requestTimeoutMs,
     inFlightMax: positive("inFlightMax", options.inFlightMax ?? DEFAULTS.inFlightMax),
     onEvent,

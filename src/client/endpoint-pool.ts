@@ -46,6 +46,8 @@ export interface EndpointWatcher {
 
 export interface PoolOptions {
   readonly seeds: readonly string[];
+  /** Where an address of a member is dialed. */
+  readonly translateAddress: (address: string) => string;
   readonly client: string;
   readonly clock: ClusterClock;
   readonly onEvent: EventListener;
@@ -175,7 +177,7 @@ export class EndpointPool {
 
   #add(address: string): void {
     if (this.#links.has(address)) return;
-    const endpoint = new Endpoint(address);
+    const endpoint = new Endpoint(address, this.#options.translateAddress(address));
     const keeper = new StreamKeeper<ServerFrame>(endpoint, {
       path: SESSION_PATH,
       decode: (bytes) => codecs.serverFrame.decode(bytes),

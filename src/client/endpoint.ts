@@ -18,14 +18,17 @@ const YOUNG_MS = 1_500;
 export class Endpoint {
   /** `host:port`. */
   readonly address: string;
+  /** Where `address` is reached from here; the same unless connect was given `translateAddress`. */
+  readonly #dialed: string;
   /** Streams that have received something: while there is one, the channel is known to work. */
   openStreams = 0;
   #client: Client | undefined;
   #dialedMs = 0;
   #closed = false;
 
-  constructor(address: string) {
+  constructor(address: string, dialed = address) {
     this.address = address;
+    this.#dialed = dialed;
   }
 
   stream(path: string): RawStream {
@@ -63,7 +66,7 @@ export class Endpoint {
   #channel(): Client {
     if (this.#closed) throw new Error(`endpoint ${this.address} is closed`);
     if (this.#client === undefined) {
-      this.#client = new Client(this.address, credentials.createInsecure(), CLIENT_CHANNEL_OPTIONS);
+      this.#client = new Client(this.#dialed, credentials.createInsecure(), CLIENT_CHANNEL_OPTIONS);
       this.#dialedMs = performance.now();
     }
     return this.#client;

@@ -22,6 +22,7 @@ const TIMER_MS_MIN = 2;
 
 export interface SessionOptions {
   readonly seeds: readonly string[];
+  readonly translateAddress: (address: string) => string;
   readonly requestTimeoutMs: number;
   readonly inFlightMax: number;
   readonly onEvent: EventListener;
@@ -65,6 +66,7 @@ export class Session {
     });
     this.pool = new EndpointPool({
       seeds: options.seeds,
+      translateAddress: options.translateAddress,
       client: this.client,
       clock: this.clock,
       onEvent: options.onEvent,

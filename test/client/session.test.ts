@@ -47,6 +47,24 @@ describe("connect", () => {
     expect(quorate.clusterId).toBe("cluster-1");
   });
 
+  test("dials where the translation says, the given address and what members tell alike", async () => {
+    const nodes = await cluster();
+    nodes.elect(2, 1);
+    const [other] = (await cluster(1, "elsewhere")).nodes;
+    const asked: string[] = [];
+    const quorate = await client("given.invalid:7400", {
+      translateAddress: (address) => {
+        asked.push(address);
+        if (address === "given.invalid:7400") return nodes.node(1).address;
+        return address === nodes.node(3).address ? (other?.address ?? "") : address;
+      },
+    });
+    await until("a session where the third address leads", () => other?.sessions.size === 1);
+    expect(quorate.view()?.leader).toBe(2);
+    expect(nodes.node(3).sessions.size).toBe(0);
+    expect(asked).toEqual(["given.invalid:7400", nodes.node(2).address, nodes.node(3).address]);
+  });
+
   test("waits for a leader that is elected meanwhile", async () => {
     const nodes = await cluster();
     const connecting = client(nodes.url);
