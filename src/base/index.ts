@@ -1,4 +1,6 @@
 export { assert, InvariantViolation, must, unreachable } from "./assert.js";
+export { BUGGIFY_POINTS } from "./buggify.js";
+export type { Buggify, BuggifyPoint } from "./buggify.js";
 export { crc32c } from "./crc32c.js";
 export { ERROR_CODES, isQuorateError, messageOf, QuorateError } from "./errors.js";
 export type { ErrorCode, Outcome, QuorateErrorOptions, Retry } from "./errors.js";

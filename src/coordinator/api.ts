@@ -5,7 +5,7 @@
  * and proposes. Effects on participants follow only from applied decisions. It reads the replicated state, it never writes it:
  * every change goes out as a command to propose.
  */
-import type { Gid, Zxid } from "../base/index.js";
+import type { Buggify, Gid, Zxid } from "../base/index.js";
 import type { ApplyResult, Command, Decision, StampedCommand, StateMachine, Vote } from "../txn/index.js";
 import type { Answer, Request } from "./request.js";
 
@@ -144,6 +144,7 @@ export type CreateCoordinator = (
   options: CoordinatorOptions,
   /** 32 random bits */ random32: () => number,
   /** ms of the cluster's clock as the leader would stamp now; monotone */ stampNow: () => number,
+  /** Only of a simulator. */ buggify?: Buggify,
 ) => Coordinator;
 
 export type { Answer, Decision, Request };

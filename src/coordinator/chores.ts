@@ -56,9 +56,9 @@ export class Chores {
 
   /** A branch acknowledged its outcome durably. */
   done(gid: Gid, branch: string, nowMs: number): void {
-    const { options } = this.#context;
+    const { options, buggify } = this.#context;
     this.#done.push({ gid, branch });
-    if (this.#done.length >= options.doneBatchMax) this.#proposeDone();
+    if (this.#done.length >= options.doneBatchMax || buggify?.("done-alone") === true) this.#proposeDone();
     else if (this.#doneDueMs === Infinity) this.#doneDueMs = nowMs + options.doneDelayMs;
   }
 
@@ -129,7 +129,8 @@ export class Chores {
   /** One FORGET is under way at a time; the next follows when it is applied, until nothing is left below the floor. */
   #forget(): void {
     if (this.#forgetting) return;
-    const gids = this.#context.state.forgettable(this.#context.options.forgetBatchMax);
+    const { options, state, buggify } = this.#context;
+    const gids = state.forgettable(buggify?.("forget-one") === true ? 1 : options.forgetBatchMax);
     if (gids.length === 0) return;
     this.#forgetting = true;
     this.#context.outbox.propose({ kind: "FORGET", gids });

@@ -1,6 +1,7 @@
 /**
  * What the parts of the driver share.
  */
+import type { Buggify } from "../base/index.js";
 import type { StateMachine } from "../txn/index.js";
 import type { CoordinatorOptions } from "./api.js";
 import type { ClientEntry } from "./clients.js";
@@ -22,4 +23,6 @@ export interface Context {
   readonly random32: () => number;
   /** ms of the cluster's clock as the leader would stamp now; monotone. */
   readonly stampNow: () => number;
+  /** Whether a simulator wants the rare branch at a point. Undefined in a real process. */
+  readonly buggify: Buggify | undefined;
 }

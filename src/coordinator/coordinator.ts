@@ -8,16 +8,7 @@ import { unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult, Command, StampedCommand, StateMachine, Transaction } from "../txn/index.js";
 import { decisionIn, errorAnswer, notProposed, outcomeUnknown, refusalAnswer } from "./answers.js";
-import type {
-  BranchReply,
-  ClientSession,
-  Coordinator,
-  CoordinatorOptions,
-  CoordinatorReady,
-  CreateCoordinator,
-  Inquiry,
-  InstanceId,
-} from "./api.js";
+import type { BranchReply, ClientSession, Coordinator, CoordinatorReady, CreateCoordinator, Inquiry, InstanceId } from "./api.js";
 import { Chores } from "./chores.js";
 import { Clients } from "./clients.js";
 import { clip } from "./clip.js";
@@ -37,8 +28,8 @@ const SWEEP_SLICE = 2_000;
 
 type Refused = Extract<ApplyResult, { kind: "refused" }>;
 
-export const createCoordinator: CreateCoordinator = (state, options, random32, stampNow) =>
-  new LeaderDriver(state, options, random32, stampNow);
+export const createCoordinator: CreateCoordinator = (state, options, random32, stampNow, buggify) =>
+  new LeaderDriver({ state, options, random32, stampNow, buggify });
 
 class LeaderDriver implements Coordinator {
   readonly #context: Context;
@@ -58,8 +49,8 @@ class LeaderDriver implements Coordinator {
   #epoch = 0;
   #sweep: ReturnType<StateMachine["transactions"]> | undefined = undefined;
 
-  constructor(state: StateMachine, options: CoordinatorOptions, random32: () => number, stampNow: () => number) {
-    this.#context = { state, options, outbox: this.#outbox, wheel: this.#wheel, random32, stampNow };
+  constructor(given: Omit<Context, "outbox" | "wheel">) {
+    this.#context = { ...given, outbox: this.#outbox, wheel: this.#wheel };
     this.#clients = new Clients(this.#context);
     this.#courier = new Courier(this.#context);
     this.#chores = new Chores(this.#context);
@@ -228,7 +219,8 @@ class LeaderDriver implements Coordinator {
 
   /** Goes on with what earlier leaders left: the iterator is live, and what this leader recorded itself is skipped. */
   #sweepSlice(sweep: ReturnType<StateMachine["transactions"]>, nowMs: number): void {
-    for (let i = 0; i < SWEEP_SLICE; i++) {
+    const slice = this.#context.buggify?.("sweep-one") === true ? 1 : SWEEP_SLICE;
+    for (let i = 0; i < slice; i++) {
       const next = sweep.next();
       if (next.done === true) {
         this.#sweep = undefined;

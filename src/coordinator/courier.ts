@@ -6,7 +6,7 @@
  */
 import { must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
-import type { BranchPhase, InstanceId } from "./api.js";
+import type { BranchCall, BranchPhase, InstanceId } from "./api.js";
 import { clip } from "./clip.js";
 import type { Context } from "./context.js";
 import { BranchList } from "./drive.js";
@@ -186,12 +186,13 @@ export class Courier {
 
   /** The instance could not do it now. Returns true when an unrecorded branch is given up: nobody but its participant needs it. */
   failed(branch: BranchDrive, detail: string, nowMs: number): boolean {
-    const { options, outbox, wheel } = this.#context;
+    const { options, outbox, wheel, buggify } = this.#context;
     const line = this.#line(branch.participant);
     branch.failures++;
     branch.lastError = clip(detail, ERROR_CHARS_MAX);
     line.failures++;
-    if (line.breaker === "half-open" || (line.breaker === "closed" && line.failures >= options.breakerFailures)) {
+    const full = line.failures >= options.breakerFailures || buggify?.("breaker-opens-early") === true;
+    if (line.breaker === "half-open" || (line.breaker === "closed" && full)) {
       line.breaker = "open";
       wheel.set(line, nowMs + options.breakerOpenMs);
     }
@@ -253,7 +254,8 @@ export class Courier {
   }
 
   #transmit(branch: BranchDrive, line: ParticipantLine, nowMs: number): void {
-    const { outbox, options, wheel } = this.#context;
+    const { outbox, options, wheel, buggify } = this.#context;
+    if (line.instances.length > 1 && buggify?.("other-instance") === true) branch.instance = undefined;
     let instance = branch.instance === undefined ? undefined : this.#instances.get(branch.instance);
     if (instance === undefined) {
       instance = must(line.instances[line.turn++ % line.instances.length], "attached instance");
@@ -262,10 +264,11 @@ export class Courier {
     branch.status = "sent";
     branch.attempt++;
     instance.outstanding.add(branch);
-    wheel.set(branch, nowMs + options.callTimeoutMs);
+    const early = buggify?.("call-times-out-early") === true;
+    wheel.set(branch, nowMs + (early ? 1 : options.callTimeoutMs));
     // The probe may be given up without a reply; then this timer sends the next one.
     if (line.breaker === "half-open") wheel.set(line, nowMs + options.callTimeoutMs + options.breakerOpenMs);
-    outbox.call({
+    const call: BranchCall = {
       instance: instance.id,
       phase: branch.phase,
       gid: branch.drive.gid,
@@ -273,7 +276,9 @@ export class Courier {
       epoch: this.#epoch,
       attempt: branch.attempt,
       payload: branch.phase === "prepare" ? branch.payload : NO_PAYLOAD,
-    });
+    };
+    outbox.call(call);
+    if (buggify?.("call-twice") === true) outbox.call(call);
   }
 
   #park(branch: BranchDrive, status: BranchDrive["status"]): void {
@@ -297,6 +302,7 @@ export class Courier {
 
   /** Exponential with full jitter above the shortest delay. */
   #delayMs(failures: number): number {
+    if (this.#context.buggify?.("retry-at-once") === true) return 0;
     const { retryDelayMsMin, retryDelayMsMax } = this.#context.options;
     const cap = Math.min(retryDelayMsMax, retryDelayMsMin * 2 ** Math.min(failures, 30));
     return retryDelayMsMin + (this.#context.random32() / 0x1_0000_0000) * Math.max(0, cap - retryDelayMsMin);

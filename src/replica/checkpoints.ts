@@ -47,10 +47,11 @@ export class Checkpoints {
     this.#bytes += bytes;
   }
 
-  due(applied: Zxid): boolean {
+  /** `early`: as soon as there is anything to write. */
+  due(applied: Zxid, early = false): boolean {
     if (this.#writing || this.#installing !== undefined) return false;
     if (compareZxid(applied, this.#durable) <= 0) return false;
-    return this.#entries >= this.#entriesMax || this.#bytes >= this.#bytesMax;
+    return early || this.#entries >= this.#entriesMax || this.#bytes >= this.#bytesMax;
   }
 
   start(at: Zxid, writes: Iterable<StateWrite>): void {

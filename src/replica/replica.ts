@@ -4,7 +4,7 @@
  * Inputs may arrive in any number; `flush` then carries out everything owed, once per turn of the event loop, so that one turn's work
  * is one proposal batch, one frame per stream and one write. The same class runs in a process and in the simulator.
  */
-import { assert, equalZxid, formatZxid, compareZxid, type NodeId, type Zxid } from "../base/index.js";
+import { assert, equalZxid, formatZxid, compareZxid, type Buggify, type BuggifyPoint, type NodeId, type Zxid } from "../base/index.js";
 import {
   createCoordinator,
   type Answer,
@@ -68,6 +68,8 @@ export interface ReplicaPorts {
   readonly net: NetPort;
   readonly sessions: SessionPort;
   readonly observer: ReplicaObserver;
+  /** Takes rare branches of the code on purpose (base/buggify.ts). Only of a simulator. */
+  readonly buggify?: Buggify;
 }
 
 export interface ReplicaStatus {
@@ -125,8 +127,9 @@ export class Replica {
       this.#state.meta().stampMs,
     );
     this.#checkpoints = new Checkpoints(ports.state, options.checkpointEntries, options.checkpointBytes, recovered.log.applied);
-    this.#zab = createZabPeer(options.id, recovered.log, options.zab, ports.random32, this.#now());
-    this.#coordinator = createCoordinator(this.#state, options.coordinator, ports.random32, () => this.#stamps.now());
+    const { random32, buggify } = ports;
+    this.#zab = createZabPeer(options.id, recovered.log, options.zab, random32, this.#now(), buggify);
+    this.#coordinator = createCoordinator(this.#state, options.coordinator, random32, () => this.#stamps.now(), buggify);
   }
 
   // ---- inputs: consensus
@@ -218,7 +221,10 @@ export class Replica {
 
   // ---- output
 
-  /** Carries out everything owed. Returns the monotonic time at which `tick` is wanted at the latest. */
+  /**
+   * Carries out what is owed. Returns the monotonic time at which `tick` is wanted at the latest, or -Infinity when a backlog is left
+   * that another flush shall go on with, once others had their turn.
+   */
   flush(): number {
     let wakeAtMs = Infinity;
     for (let round = 0; ; round++) {
@@ -232,7 +238,7 @@ export class Replica {
       wakeAtMs = Math.min(ready.wakeAtMs, driver.wakeAtMs);
       // A backlog is applied a slice a turn: heartbeats, acknowledgements and votes go out in between.
       if (ready.moreCommitted) {
-        wakeAtMs = this.#now();
+        wakeAtMs = -Infinity;
         break;
       }
       if (!moved && !driver.moved) break;
@@ -326,7 +332,8 @@ export class Replica {
   #apply(entry: Entry): void {
     const { zxid } = entry;
     assert(compareZxid(zxid, this.#applied) > 0, () => `entry ${formatZxid(zxid)} applied twice, applied is ${formatZxid(this.#applied)}`);
-    const stamped: StampedCommand = this.#proposals.take(zxid) ?? codecs.command.decode(entry.payload);
+    const own = this.#proposals.take(zxid);
+    const stamped: StampedCommand = own !== undefined && !this.#rarely("own-proposal-decoded") ? own : codecs.command.decode(entry.payload);
     if (this.#heardFrom !== undefined && compareZxid(zxid, this.#heardFrom) > 0) this.#stamps.observe(stamped.stampMs);
     else this.#stamps.recall(stamped.stampMs);
     const result = this.#state.apply(stamped, zxid);
@@ -381,7 +388,8 @@ export class Replica {
     const owed = this.#coordinator.drain(this.#now());
     if (owed.propose.length > 0) this.#propose(owed.propose);
     if (this.#halted) return { moved: true, wakeAtMs: Infinity };
-    for (const call of owed.calls) {
+    const reversed = owed.calls.length > 1 && this.#rarely("calls-reversed");
+    for (const call of reversed ? owed.calls.toReversed() : owed.calls) {
       if (call.phase === "prepare" && this.#failpoint("prepare-send")) return { moved: true, wakeAtMs: Infinity };
       if (call.phase === "commit") {
         if (this.#commitCalls === 0 && this.#failpoint("commit-send-first")) return { moved: true, wakeAtMs: Infinity };
@@ -428,6 +436,10 @@ export class Replica {
     return false;
   }
 
+  #rarely(point: BuggifyPoint): boolean {
+    return this.#ports.buggify?.(point) === true;
+  }
+
   /** True when the replica must stop here: it is being killed at this very point. */
   #failpoint(name: FailpointName): boolean {
     if (this.#ports.observer.failpoint(name) === "halt") this.#halted = true;
@@ -444,7 +456,8 @@ export class Replica {
   }
 
   #maybeCheckpoint(): void {
-    if (!this.#checkpoints.due(this.#applied) || this.#failpoint("checkpoint-start")) return;
+    const early = this.#checkpoints.due(this.#applied, true) && this.#rarely("checkpoint-now");
+    if (!this.#checkpoints.due(this.#applied, early) || this.#failpoint("checkpoint-start")) return;
     const changes = this.#state.takeChanges();
     this.#checkpoints.start(this.#applied, encodeChanges(changes));
     this.#ports.observer.event("checkpoint", { at: formatZxid(this.#applied), changes: changes.length });
@@ -461,7 +474,7 @@ export class Replica {
       this.#view.epoch !== view.epoch ||
       this.#view.leader !== view.leader ||
       this.#view.members !== view.members;
-    if (changed || now - this.#viewSentMs >= this.#options.viewIntervalMs) {
+    if (changed || this.#rarely("view-now") || now - this.#viewSentMs >= this.#options.viewIntervalMs) {
       this.#view = view;
       this.#viewSentMs = now;
       this.#ports.sessions.setView(view);

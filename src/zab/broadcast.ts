@@ -36,7 +36,7 @@ export function stream(core: Core, leading: Leading, learner: Learner, share: { 
     const inFlight = history.bytesBetween(Math.max(learner.durableIndex, history.baseIndex), learner.sentIndex);
     if (learner.sentIndex >= windowEnd || inFlight >= options.uncommittedBytesMax) break;
     const after = learner.sentIndex;
-    const upTo = Math.min(history.cut(after, options.batchBytesMax), windowEnd);
+    const upTo = core.rarely("one-entry-per-propose") ? after + 1 : Math.min(history.cut(after, options.batchBytesMax), windowEnd);
     let { message } = share;
     if (message === undefined || share.after !== after || message.entries.length !== upTo - after) {
       message = {
@@ -53,7 +53,7 @@ export function stream(core: Core, leading: Leading, learner: Learner, share: { 
     learner.sentIndex = upTo;
     learner.commitSentIndex = core.commitIndex;
   }
-  if (learner.upToDateSent && core.commitIndex > learner.commitSentIndex) {
+  if (learner.upToDateSent && core.commitIndex > learner.commitSentIndex && !core.rarely("commit-withheld")) {
     learner.commitSentIndex = core.commitIndex;
     core.out.session(learner.session, { kind: "COMMIT", epoch: leading.epoch, commit: core.committed });
   }
@@ -129,6 +129,7 @@ export function learnCommit(core: Core, following: Following, commit: Zxid): voi
 
 /** One cumulative acknowledgement per drain. Before ACKNEWLEADER it only moves the leader's send window. */
 export function acknowledge(core: Core, following: Following): void {
+  if (core.disk.durableIndex > following.ackedIndex && core.rarely("ack-withheld")) return;
   if (!isVerified(following) || core.disk.durableIndex <= following.ackedIndex) return;
   following.ackedIndex = core.disk.durableIndex;
   core.out.session(following.session, { kind: "ACK", epoch: following.epoch, durable: core.lastDurable });

@@ -15,11 +15,13 @@ export function maybeCompact(core: Core, role: RoleState): void {
   const { baseIndex, lastIndex } = history;
   const entries = lastIndex - baseIndex;
   const bytes = history.bytesBetween(baseIndex, lastIndex);
-  if (entries <= options.historyEntriesKeep * EXCESS && bytes <= options.historyBytesKeep * EXCESS) return;
-  const target = Math.min(keepFrom(core), core.checkpointIndex, core.disk.durableIndex);
+  const all = core.rarely("compact-at-once");
+  if (!all && entries <= options.historyEntriesKeep * EXCESS && bytes <= options.historyBytesKeep * EXCESS) return;
+  const target = Math.min(all ? lastIndex : keepFrom(core), core.checkpointIndex, core.disk.durableIndex);
   const floor = role.kind === "leading" ? releaseLearners(core, role, target) : target;
   const upTo = Math.min(target, floor);
   const worthwhile =
+    all ||
     upTo - baseIndex >= options.historyEntriesKeep * (EXCESS - 1) ||
     history.bytesBetween(baseIndex, upTo) >= options.historyBytesKeep * (EXCESS - 1);
   if (upTo > baseIndex && worthwhile) core.disk.compact(upTo, core.nowMs);

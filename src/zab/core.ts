@@ -5,7 +5,7 @@
  * a node that rebuilds a damaged log may have delivered more than its log holds again so far.
  */
 import { assert, formatZxid, must } from "../base/index.js";
-import type { NodeId, Zxid } from "../base/index.js";
+import type { Buggify, BuggifyPoint, NodeId, Zxid } from "../base/index.js";
 import type { Entry, EpochRecord } from "./entry.js";
 import type { History } from "./history.js";
 import type { SessionId } from "./input.js";
@@ -31,6 +31,7 @@ export class Core {
   readonly disk: PersistQueue;
   readonly out: Outbox;
   readonly #random32: () => number;
+  readonly #buggify: Buggify | undefined;
   nowMs: number;
   /** The host was late to call: nobody is suspected for silence before this moment, what they sent may still be queued unread. */
   graceUntilMs = 0;
@@ -73,6 +74,7 @@ export class Core {
     random32: () => number,
     appliedIndex: number,
     nowMs: number,
+    buggify: Buggify | undefined,
   ) {
     this.id = id;
     this.options = options;
@@ -80,6 +82,7 @@ export class Core {
     this.disk = disk;
     this.out = out;
     this.#random32 = random32;
+    this.#buggify = buggify;
     this.nowMs = nowMs;
     this.commitIndex = appliedIndex;
     this.deliveredIndex = appliedIndex;
@@ -109,6 +112,11 @@ export class Core {
   /** A duration between 0.75 and 1.25 times `ms`, so that peers do not move in step. */
   jitter(ms: number): number {
     return ms * (0.75 + this.#random32() / 0x2_0000_0000);
+  }
+
+  /** True: a simulator wants the rare branch at this point (base/buggify.ts). Never in a real process. */
+  rarely(point: BuggifyPoint): boolean {
+    return this.#buggify?.(point) === true;
   }
 
   /** Ids of dialed sessions are positive and odd; the host numbers accepted ones apart from them (negative, or even). */

@@ -262,7 +262,7 @@ function concludeRound(core: Core, looking: Looking): Transition | undefined {
   if (looking.finalizeAtMs === Infinity) looking.finalizeAtMs = core.nowMs + core.options.finalizeWaitMs;
   // Nobody better than a named successor is to be expected: it has everything its predecessor had.
   const settled = won.unanimous || won.leader === looking.successor;
-  if (!settled && core.nowMs < looking.finalizeAtMs) return undefined;
+  if (!settled && core.nowMs < looking.finalizeAtMs && !core.rarely("early-conclusion")) return undefined;
   const { leader, round, unanimous } = won;
   core.round = round;
   core.out.event("elected", { leader, round, unanimous, tookMs: core.nowMs - looking.startedMs });

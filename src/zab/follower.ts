@@ -132,6 +132,7 @@ export function onNotifyWhileFollowing(core: Core, following: Following, from: N
 
 export function onFollowerTimers(core: Core, following: Following): Transition | undefined {
   enterFollowing(core, following);
+  if (following.stage === "serving" && core.rarely("needless-election")) return { kind: "look", reason: "needless" };
   const { nowMs } = core;
   if (nowMs >= deadlineMs(core, following)) return { kind: "look", reason: "init-limit" };
   if (nowMs >= silenceMs(core, following)) {

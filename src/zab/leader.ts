@@ -97,7 +97,7 @@ export function onLeaderTimers(core: Core, leading: Leading): Transition | undef
     }
   }
   if (nowMs >= leading.pingAtMs) {
-    if (leading.epoch > 0) sendPing(core, leading);
+    if (leading.epoch > 0 && !core.rarely("ping-skipped")) sendPing(core, leading);
     else leading.pingAtMs = nowMs + options.pingIntervalMs;
   }
   return checkElectors(core, leading) ?? continueTransfer(core, leading);

@@ -1,7 +1,7 @@
 /**
  * The face of the consensus core: one step in, one Ready out.
  */
-import type { NodeId, Zxid } from "../base/index.js";
+import type { Buggify, NodeId, Zxid } from "../base/index.js";
 import type { EpochRecord, RecoveredLog } from "./entry.js";
 import type { ProposeRefusal, Ready, Role, SyncKind, ZabInput } from "./input.js";
 
@@ -75,4 +75,5 @@ export type CreateZabPeer = (
   options: ZabOptions,
   /** 32 random bits */ random32: () => number,
   nowMs: number,
+  /** Only of a simulator. */ buggify?: Buggify,
 ) => ZabPeer;

@@ -4,7 +4,7 @@
  * A role ends by returning a transition; nothing else changes it. After every input timers are looked at and invariants checked.
  */
 import { assert, compareZxid, formatZxid, unreachable } from "../base/index.js";
-import type { NodeId, Zxid } from "../base/index.js";
+import type { Buggify, NodeId, Zxid } from "../base/index.js";
 import { appendProposals } from "./broadcast.js";
 import { maybeCompact } from "./compaction.js";
 import { Core } from "./core.js";
@@ -67,7 +67,8 @@ const WAITING_MESSAGES_MAX = 4;
 /** Below 2^53 with room for one batch. */
 const COUNTER_MAX = 2 ** 53 - 2 ** 32;
 
-export const createZabPeer: CreateZabPeer = (id, recovered, options, random32, nowMs) => new Peer(id, recovered, options, random32, nowMs);
+export const createZabPeer: CreateZabPeer = (id, recovered, options, random32, nowMs, buggify) =>
+  new Peer(id, recovered, options, random32, nowMs, buggify);
 
 class Peer implements ZabPeer {
   readonly #core: Core;
@@ -76,13 +77,20 @@ class Peer implements ZabPeer {
   #shown: Role | undefined;
   #wakeAtMs: number;
 
-  constructor(id: NodeId, recovered: RecoveredLog, options: ZabOptions, random32: () => number, nowMs: number) {
+  constructor(
+    id: NodeId,
+    recovered: RecoveredLog,
+    options: ZabOptions,
+    random32: () => number,
+    nowMs: number,
+    buggify: Buggify | undefined,
+  ) {
     const { base, applied } = recovered;
     assert(compareZxid(base, applied) <= 0, "recovery: the log begins at or before the applied state");
     const history = new History(base, recovered.entries);
     const disk = new PersistQueue(history, recoveredEpochs(recovered));
     const held = history.indexOf(applied);
-    this.#core = new Core(id, options, history, disk, new Outbox(), random32, held ?? history.lastIndex, nowMs);
+    this.#core = new Core(id, options, history, disk, new Outbox(), random32, held ?? history.lastIndex, nowMs, buggify);
     // An install was cut short between the state and the log: the state is a leader's committed one, so the old log is obsolete.
     if (held === undefined) this.#core.snapshotInstalled(applied);
     this.#wakeAtMs = nowMs;

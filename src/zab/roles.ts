@@ -34,7 +34,8 @@ export type LookReason =
   | "slow-disk"
   | "counter-exhausted"
   | "transferred"
-  | "damaged";
+  | "damaged"
+  | "needless";
 
 export type Transition =
   | {

@@ -40,7 +40,8 @@ export function planSync(history: History, remote: RemoteLog): SyncPlan {
 
 export function startSync(core: Core, leading: Leading, learner: Learner): void {
   const log = must(learner.log, "log of a promised learner");
-  const plan = planSync(core.history, log);
+  const planned = planSync(core.history, log);
+  const plan: SyncPlan = planned.kind !== "FOREIGN" && core.rarely("snapshot-instead-of-diff") ? { kind: "SNAP" } : planned;
   switch (plan.kind) {
     case "FOREIGN":
       core.out.event("foreign-history", { peer: learner.peer, base: formatZxid(log.base), last: formatZxid(log.last) });
