@@ -187,7 +187,7 @@ const CONSENSUS = {
   deliverEntriesMax: integer(
     "consensus",
     "entries",
-    2048,
+    512,
     [1, 1_000_000],
     [1, 64],
     "Committed entries applied in one turn: a node with a long backlog goes on answering heartbeats and voting while it catches up.",

@@ -9,7 +9,7 @@ export interface TurnLoopParts {
   /** Monotonic ms. */
   readonly now: () => number;
   readonly tick: () => void;
-  /** Returns the monotonic time at which `tick` is wanted at the latest. */
+  /** Returns the monotonic time at which `tick` is wanted at the latest; -Infinity: more is owed, in a turn of its own. */
   readonly flush: () => number;
   /** A bug, or a broken invariant: the loop has stopped. */
   readonly onFatal: (error: unknown) => void;
@@ -68,7 +68,10 @@ export class TurnLoop {
     this.#scheduled = false;
     if (this.#stopped) return;
     try {
-      this.#arm(this.#parts.flush());
+      const atMs = this.#parts.flush();
+      // Time passes while a backlog is worked off, and timers may be due; what has arrived meanwhile comes first.
+      if (atMs === -Infinity) this.input(this.#parts.tick);
+      else this.#arm(atMs);
     } catch (error) {
       this.#fail(error);
     }

@@ -49,6 +49,18 @@ describe("turn loop", () => {
     loop.stop();
   });
 
+  test("a backlog is worked off a turn at a time, and what arrives comes in between", async () => {
+    let left = 2;
+    const { log, loop } = recorded(() => (left-- > 0 ? -Infinity : Infinity));
+    loop.start();
+    setImmediate(() => setImmediate(() => loop.input(() => void log.push("input"))));
+    for (let i = 0; i < 5; i++) await turn();
+    expect(log.filter((entry) => entry === "flush")).toHaveLength(3);
+    expect(log.indexOf("input")).toBeLessThan(log.lastIndexOf("flush"));
+    expect(log.filter((entry) => entry === "tick")).toHaveLength(2);
+    loop.stop();
+  });
+
   test("an earlier wish replaces a later timer", async () => {
     const wishes = [60_000, 5];
     const { log, loop } = recorded(() => performance.now() + (wishes.shift() ?? Infinity));
