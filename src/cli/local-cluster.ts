@@ -184,17 +184,21 @@ export class LocalCluster {
     for (;;) {
       const wanted = ids ?? this.nodes.filter((node) => this.pid(node.id) !== undefined).map((node) => node.id);
       for (const node of this.nodes) this.#refuseDead(node, ids?.includes(node.id) === true);
-      const answers = await Promise.all(wanted.map((id) => this.readiness(id)));
+      // Those that serve already have other things to do than to be asked, until the last one has come up.
+      const late = wanted.filter((id) => this.#running.get(this.node(id).id)?.served !== true);
+      const asked = late.length > 0 && late.length < wanted.length && performance.now() < deadline ? late : wanted;
+      const answers = await Promise.all(asked.map((id) => this.readiness(id)));
       answers.forEach((answer, i) => {
-        const running = this.#running.get(this.node(wanted[i] ?? 0).id);
+        const running = this.#running.get(this.node(asked[i] ?? 0).id);
         if (answer?.ready === true && running !== undefined) running.served = true;
       });
+      if (asked !== wanted && answers.every((answer) => answer?.ready === true)) continue;
       const leader = answers.find((answer) => answer?.role === "leading" && answer.established);
-      if (leader !== undefined && answers.every((answer) => answer?.ready === true && answer.epoch === leader.epoch))
+      if (asked === wanted && leader !== undefined && answers.every((answer) => answer?.ready === true && answer.epoch === leader.epoch))
         return { leader: nodeId(leader.node), epoch: leader.epoch };
       if (performance.now() > deadline) {
         const said = answers.map(
-          (answer, i) => `n${wanted[i]}: ${answer === undefined ? "no answer" : `${answer.role}, ${answer.phase}, epoch ${answer.epoch}`}`,
+          (answer, i) => `n${asked[i]}: ${answer === undefined ? "no answer" : `${answer.role}, ${answer.phase}, epoch ${answer.epoch}`}`,
         );
         throw new QuorateError("QUORATE_NO_QUORUM", `no leader within ${timeoutMs} ms (${said.join("; ")})`);
       }

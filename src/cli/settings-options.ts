@@ -7,6 +7,9 @@ import { messageOf, QuorateError } from "../base/index.js";
 import { flagName, isTunable, loadConfig, rowOf, SETTING_KEYS, type LoadedConfig, type SettingKey } from "../config/index.js";
 import { text, type CommandArgs } from "./command.js";
 
+/** yargs lays the help out before every command, asked for or not: with all settings in it that is a tenth of a node's start. */
+const HELP_ASKED = process.argv.some((word) => word === "--help" || word === "--show-hidden");
+
 /** `keys`: the settings offered; the tunables among them are hidden from --help, which would drown in them. */
 export function settingOptions(yargs: Argv, keys: readonly SettingKey[] = SETTING_KEYS): Argv {
   yargs.option("config", { type: "string", describe: "a YAML file of settings (also QUORATE_CONFIG)" });
@@ -15,7 +18,7 @@ export function settingOptions(yargs: Argv, keys: readonly SettingKey[] = SETTIN
     yargs.option(flagName(key), {
       type: row.type === "boolean" ? "boolean" : "string",
       describe: row.reason.split(/(?<=\.) /, 1)[0] ?? row.reason,
-      hidden: isTunable(key),
+      hidden: isTunable(key) || !HELP_ASKED,
     });
   }
   return yargs

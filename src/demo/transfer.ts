@@ -60,7 +60,7 @@ const RESTART_AFTER_MS = 500;
 const SETTLE_MS_MAX = 15_000;
 const MONEY_PER_TRANSFER_MAX = 9;
 /** Between two transfers of one client while nodes are killed at random: a node that boots on a saturated machine is away for longer. */
-const THINK_MS = 100;
+const THINK_MS = 150;
 
 export class TransferRun {
   readonly #quorate: Quorate;
