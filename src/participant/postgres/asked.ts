@@ -51,7 +51,7 @@ export async function prepareAsked(context: Context, request: PrepareRequest, xi
     await session.rollback();
     return no(problem);
   }
-  return prepareTransaction(context, session, request, xid, `prepare transaction '${xid}'`);
+  return prepareTransaction(context, session, request, xid, `prepare transaction '${xid}'`, "yes");
 }
 
 /** Begins, inserts the witness, then reads epoch and floor: in this order, see forget.ts. The refusal, if there is one. */

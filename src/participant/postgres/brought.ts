@@ -123,7 +123,7 @@ class PostgresBranch implements BroughtBranch<PostgresHandle> {
     }
     // The insert waits at most for a mark that is being written, and then fails.
     const sql = `${insertRowSql(tables, participant, this.#ref, "committed")}; prepare transaction '${this.#xid}'`;
-    const vote = await prepareTransaction(this.#context, this.#session, this.#ref, this.#xid, sql);
+    const vote = await prepareTransaction(this.#context, this.#session, this.#ref, this.#xid, sql, "cannot-tell");
     this.#state = vote.vote === "yes" ? "prepared" : "ended";
     return vote;
   }
@@ -176,9 +176,13 @@ class PostgresBranch implements BroughtBranch<PostgresHandle> {
         return this.#session.rollback();
       case "ended":
         return;
-      default:
-        // Prepared; or it ended in doubt, and then it may be.
+      case "prepared":
         await rollbackPrepared(this.#context, this.#ref, this.#xid);
+        return;
+      case "preparing":
+        // In doubt. What is prepared under this name may be the work of another client with the same gid, and may be about to be
+        // committed: the cluster is told of the abort, and answers when the branch is found.
+        return;
     }
   }
 }

@@ -351,13 +351,42 @@ withPostgres(() =>
         expect(await items()).toEqual([]);
       });
 
-      test.each([
-        ["brought", bring],
-        ["asked", ask],
-      ])("after the server did it is a yes (%s)", async (_, vote) => {
+      test("after the server did, a client cannot tell whose work is prepared: it neither votes nor rolls back", async () => {
+        const branch = ref();
+        const held = await shaky.begin(branch);
+        await held.handle.query("insert into item values (1)");
+        proxy.cut = "after";
+        await expect(held.prepare()).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT", retry: "safe" });
+        await held.rollback();
+        expect(await prepared()).toEqual([xidOf(branch, "shaky")]);
+        expect(await shaky.listInDoubt()).toEqual([branch]);
+        expect(await shaky.rollback(branch)).toEqual(done);
+        expect(await items()).toEqual([]);
+      });
+
+      test("a second client with the same gid does not touch what the first one prepared", async () => {
+        const branch = ref();
+        const first = await orders.begin(branch);
+        await first.handle.query("insert into item values (1)");
+        expect(await first.prepare()).toEqual(yes);
+        const same = await open({ name: "orders", pool: through });
+        const second = await same.begin(branch);
+        await second.handle.query("insert into item values (2)");
+        const vote = second.prepare();
+        // It waits for the first one's row when its connection goes.
+        await expect.poll(async () => (await pool.query("select 1 from pg_stat_activity where wait_event_type = 'Lock'")).rowCount).toBe(1);
+        await pool.query("select pg_terminate_backend(pid) from pg_stat_activity where wait_event_type = 'Lock'");
+        await expect(vote).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT" });
+        await second.rollback();
+        expect(await prepared()).toEqual([xidOf(branch, "orders")]);
+        expect(await orders.commit(branch)).toEqual(done);
+        expect(await items()).toEqual([1]);
+      });
+
+      test("after the server did it is a yes (asked)", async () => {
         const branch = ref();
         proxy.cut = "after";
-        expect(await vote(branch, 1)).toEqual(yes);
+        expect(await ask(branch, 1)).toEqual(yes);
         expect(await prepared()).toEqual([xidOf(branch, "shaky")]);
         expect(await shaky.commit(branch)).toEqual(done);
         expect(await items()).toEqual([1]);
