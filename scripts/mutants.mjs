@@ -1,111 +1,218 @@
 /**
- * `npm run mutants`: plants each bug of test/mutants/catalogue.mjs in a copy of the sources and lets the simulator look for it.
+ * `npm run mutants`: plants each bug of test/mutants/catalogue.mjs in a copy of the sources and lets every net look for it.
  *
- * Prints one row for each: the rule it breaks, what noticed it, after how many seeds. Exits with 1 when one stays unnoticed, or when
- * the sources without any bug do not hold.
+ * Prints one row for each: what noticed it, after how many seeds. Exits with 0 when the gate holds: each is noticed by something, enough
+ * of them by search alone, and the sources without any bug hold for the same seeds, worlds and tests. With 1 when it does not. With 2
+ * when time is over before everything was tried: what was found is kept in a temporary folder, and the next run goes on from there.
  *
- * Options: --seeds N at most for each (default 300), --from N (default 1), --only 1,4,7, --write FILE to keep the table.
+ * Options: --only 5,9  these mutants;  --nets simulation,explorer,tests  these nets;  --seeds N  at most for each hunt (default 2000);
+ * --starts N  hunts for each mutant, from different seeds (default 5);  --jobs N  hunts at once (default 1);  --minutes N  to spend;
+ * --states N  of each world at most (default 150000);  --write  docs/mutants.md, when everything was tried;  --list.
  */
-import { spawn } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { fileURLToPath, pathToFileURL } from "node:url";
+import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { CONTROLS, MUTANTS } from "../test/mutants/catalogue.mjs";
-import { build, mutate, readSources } from "../test/mutants/plant.mjs";
+import * as nets from "../test/mutants/nets.mjs";
+import { digestOf, mutate, readSources, readTests, SIMULATED_ROOMS } from "../test/mutants/plant.mjs";
+import { document, judge, line } from "../test/mutants/report.mjs";
+import { added, Results } from "../test/mutants/results.mjs";
+import { plant, readOpened } from "./opened.mjs";
 
 const { values } = parseArgs({
   options: {
-    seeds: { type: "string" },
-    from: { type: "string" },
     only: { type: "string" },
-    write: { type: "string" },
-    child: { type: "string" },
+    nets: { type: "string", default: "simulation,explorer,tests" },
+    seeds: { type: "string", default: "2000" },
+    starts: { type: "string", default: "5" },
+    jobs: { type: "string", default: "1" },
+    minutes: { type: "string", default: "Infinity" },
+    states: { type: "string", default: "150000" },
+    write: { type: "boolean", default: false },
+    list: { type: "boolean", default: false },
   },
 });
-const seeds = Number(values.seeds ?? 300);
-const from = Number(values.from ?? 1);
-/** Seeds the unchanged sources must hold for, so that red means the bug. */
-const CLEAN_SEEDS = 20;
 
-/** In the child: runs seeds until one fails. */
-async function search(folder) {
-  const { runBatch } = await import(pathToFileURL(join(folder, "src/sim/index.js")).href);
-  const result = runBatch({ from, seeds, failuresMax: 1, clock: () => performance.now() });
-  const [failure] = result.failures;
-  const found = failure && {
-    seed: failure.seed,
-    invariant: failure.violation.invariant,
-    message: failure.violation.message.split("\n")[0],
-  };
-  process.stdout.write(JSON.stringify({ seeds: result.seeds, found }));
+const DOCUMENT = fileURLToPath(new URL("../docs/mutants.md", import.meta.url));
+const NOTHING = { id: "none", rule: "The sources as they are.", edits: [] };
+/** Hunts begin at seeds so far apart that they never meet. */
+const STARTS = Array.from({ length: Number(values.starts) }, (_, index) => 1 + index * 200_000);
+/** The unchanged sources run at least this far from each start, so that the batch shows something. */
+const BASELINE_SEEDS_MIN = 40;
+/** Above this only the very seeds that a hunt ended with. */
+const BASELINE_SEEDS_MAX = 300;
+const CONTROL_SEEDS = 20;
+const SAFETY_MS = 60_000;
+
+const seedsMax = Number(values.seeds);
+const statesMax = Number(values.states);
+const untilMs = Date.now() + Number(values.minutes) * 60_000;
+const wanted = values.only === undefined ? MUTANTS : values.only.split(",").map(mutantOf);
+const chosen = new Set(values.nets.split(","));
+const results = new Results();
+const sources = readSources();
+const simulated = readSources(SIMULATED_ROOMS);
+
+function mutantOf(id) {
+  const mutant = MUTANTS.find((each) => each.id === id);
+  if (mutant === undefined) throw new Error(`no mutant has the id ${id}; ids are ${MUTANTS.map((each) => each.id).join(", ")}`);
+  return mutant;
 }
 
-/** A mutant may loop for ever or exhaust memory: it runs in a process of its own. */
-function hunt(folder, count) {
-  return new Promise((resolve) => {
-    const args = [fileURLToPath(import.meta.url), "--child", folder, "--seeds", String(count), "--from", String(from)];
-    const child = spawn(process.execPath, ["--max-old-space-size=1500", ...args], { stdio: ["ignore", "pipe", "inherit"] });
-    let text = "";
-    const timer = setTimeout(() => child.kill("SIGKILL"), 10 * 60_000);
-    child.stdout.on("data", (chunk) => (text += chunk));
-    child.on("exit", (code, signal) => {
-      clearTimeout(timer);
-      if (text !== "") resolve(JSON.parse(text));
-      else
-        resolve({ seeds: 0, found: { seed: from, invariant: signal === "SIGKILL" ? "never ends" : "process", message: `exit ${code}` } });
-    });
-  });
+const isOver = () => Date.now() >= untilMs;
+const range = (from, count) => Array.from({ length: count }, (_, index) => from + index);
+
+// ---- one piece of work each; all are kept, and done only once
+
+/** Goes on until the bug is found, or `limit` seeds are tried; undefined: not there yet. */
+async function hunt(mutant, start, limit) {
+  const name = [digestOf(mutate(simulated, mutant)), mutant.id, "seeds", start];
+  const before = results.get(...name);
+  if (before?.found !== undefined || (before?.tried ?? 0) >= limit) return before;
+  if (isOver()) return undefined;
+  const tried = before?.tried ?? 0;
+  const after = added(before, await nets.simulate(mutant, range(start + tried, limit - tried), untilMs));
+  results.set(after, ...name);
+  return after.found !== undefined || after.tried >= limit ? after : undefined;
+}
+
+async function worlds(mutant) {
+  const digest = digestOf(plant(readOpened(), mutant, mutate));
+  return (
+    results.get(digest, mutant.id, "worlds", statesMax) ??
+    (isOver() ? undefined : results.set(await nets.explore(mutant, statesMax), digest, mutant.id, "worlds", statesMax))
+  );
+}
+
+async function tests(mutant, files = nets.testsOf(mutant)) {
+  const name = [digestOf(mutate(sources, mutant)), digestOf(readTests(files)), mutant.id, "tests"];
+  return results.get(...name) ?? (isOver() ? undefined : results.set(await nets.test(mutant, files), ...name));
+}
+
+/** The unchanged sources over the seeds of all hunts from one start. */
+async function baseline(start, hunts) {
+  const digest = digestOf(simulated);
+  const longest = Math.max(BASELINE_SEEDS_MIN, ...hunts.filter(({ found }) => found !== undefined).map(({ tried }) => tried));
+  const inARow = Math.min(BASELINE_SEEDS_MAX, longest);
+  const further = new Set(hunts.flatMap(({ found }) => (found !== undefined && found.seed >= start + inARow ? [found.seed] : [])));
+  let sum = results.get(digest, "none", "row", start);
+  if ((sum?.tried ?? 0) < inARow) {
+    if (isOver()) return undefined;
+    sum = added(sum, await nets.simulate(NOTHING, range(start + (sum?.tried ?? 0), inARow - (sum?.tried ?? 0)), untilMs, Infinity));
+    results.set(sum, digest, "none", "row", start);
+    if (sum.tried < inARow) return undefined;
+  }
+  let batch = sum;
+  for (const seed of further) {
+    let one = results.get(digest, "none", "seed", seed);
+    if (one === undefined) {
+      if (isOver()) return undefined;
+      one = results.set(await nets.simulate(NOTHING, [seed], untilMs, Infinity), digest, "none", "seed", seed);
+    }
+    batch = added(batch, one);
+  }
+  const vacuity = await nets.vacuityOf({ ...batch, seeds: batch.tried, safetyMs: SAFETY_MS });
+  return { start, ...batch, vacuity };
+}
+
+// ---- all of it
+
+/** Runs `tasks`, functions, some at a time; their results in order. */
+async function all(tasks) {
+  const out = [];
+  let next = 0;
+  const lane = async () => {
+    while (next < tasks.length) {
+      const index = next++;
+      out[index] = await tasks[index]();
+    }
+  };
+  await Promise.all(Array.from({ length: Number(values.jobs) }, lane));
+  return out;
 }
 
 async function main() {
-  const sources = readSources();
-  for (const control of [{ id: "none", rule: "The sources as they are.", edits: [] }, ...CONTROLS]) {
-    const planted = build(mutate(sources, control));
-    const { seeds: held, found } = await hunt(planted.folder, CLEAN_SEEDS);
-    planted.remove();
-    if (found !== undefined) {
-      console.log(`${control.rule} Seed ${found.seed} must hold but fails: ${found.invariant}: ${found.message}`);
-      return 1;
-    }
-    console.log(`  -  holds for ${held} seeds: ${control.rule}`);
+  if (values.list) {
+    for (const { id, rule } of MUTANTS) console.log(`${id.padStart(9)}  ${rule}`);
+    return 0;
   }
-  const wanted = values.only?.split(",");
-  const rows = [];
-  for (const mutant of MUTANTS) {
-    if (wanted !== undefined && !wanted.includes(mutant.id)) continue;
-    const planted = build(mutate(sources, mutant));
-    const { seeds: tried, found } = await hunt(planted.folder, seeds);
-    planted.remove();
-    rows.push({ mutant, tried, found });
-    console.log(
-      `${mutant.id.padStart(3)}  ${found === undefined ? `ALIVE after ${tried} seeds` : `caught in seed ${tried}: ${found.invariant}`}  ${mutant.rule}`,
-    );
-    if (found !== undefined) console.log(`     ${found.message.slice(0, 180)}`);
-  }
-  const alive = rows.filter(({ found }) => found === undefined);
-  console.log(`${rows.length - alive.length} of ${rows.length} planted bugs were caught`);
-  if (values.write !== undefined) writeFileSync(values.write, table(rows));
-  return alive.length === 0 && rows.length > 0 ? 0 : 1;
-}
+  // By name, before any time is spent: a bug that cannot be planted proves nothing.
+  for (const mutant of [...MUTANTS, ...CONTROLS]) mutate(sources, mutant);
 
-function table(rows) {
-  const lines = rows.map(
-    ({ mutant, tried, found }) =>
-      `| ${mutant.id} | ${mutant.rule} | ${found === undefined ? "nothing" : found.invariant} | ${found === undefined ? `alive after ${tried}` : tried} |`,
+  const on = (net, mutant) => chosen.has(net) && REACH[net](mutant);
+  const rows = wanted.map((mutant) => ({ mutant, hunts: on("simulation", mutant) ? [] : undefined }));
+  const tasks = [];
+  for (const row of rows) if (on("explorer", row.mutant)) tasks.push(async () => (row.explored = (await worlds(row.mutant)) ?? PENDING));
+  for (const row of rows) if (on("tests", row.mutant)) tasks.push(async () => (row.tested = (await tests(row.mutant)) ?? PENDING));
+  // Every bug from the first seed, then every bug from the second: what is there after a while is a picture of the whole. Short
+  // hunts first, so that one long hunt does not stand in the way of the rest.
+  for (const limit of [60, 400, seedsMax])
+    for (const [index, start] of STARTS.entries())
+      for (const row of rows)
+        if (row.hunts !== undefined)
+          tasks.push(async () => (row.hunts[index] = (await hunt(row.mutant, start, Math.min(limit, seedsMax))) ?? PENDING));
+  await all(tasks);
+
+  const controls = await all(CONTROLS.map((mutant) => async () => ({ mutant, ...((await hunt(mutant, 1, CONTROL_SEEDS)) ?? PENDING) })));
+  const done = rows.every(({ hunts, explored, tested }) => [explored, tested, ...(hunts ?? [])].every((result) => result !== PENDING));
+  const batches = await all(
+    chosen.has("simulation")
+      ? STARTS.map(
+          (start, index) => async () =>
+            (await baseline(
+              start,
+              rows.flatMap(({ hunts }) => (hunts?.[index] === undefined || hunts[index] === PENDING ? [] : [hunts[index]])),
+            )) ?? PENDING,
+        )
+      : [],
   );
-  return [
-    "# Planted bugs",
-    "",
-    "Written by `npm run mutants -- --write`. Each row is a rule of the protocol that was broken on purpose in a copy of the sources; the",
-    "simulator had to notice. Seeds count from the first one tried; fewer is sooner.",
-    "",
-    "| | rule broken | noticed by | seeds |",
-    "|---|---|---|---|",
-    ...lines,
-    "",
-  ].join("\n");
+  const clean = chosen.has("tests")
+    ? ((await tests(NOTHING, [...new Set(rows.flatMap(({ mutant }) => nets.testsOf(mutant)))].sort())) ?? PENDING)
+    : { ran: 0, failed: [] };
+  const facts = {
+    ...{ seedsMax, statesMax, starts: STARTS },
+    ...{ baseline: batches.filter((batch) => batch !== PENDING), controls, tests: clean === PENDING ? { ran: 0, failed: [] } : clean },
+  };
+  const shown = rows.map((row) => ({
+    mutant: row.mutant,
+    hunts: row.hunts?.filter((result) => result !== undefined && result !== PENDING),
+    explored: row.explored === PENDING ? undefined : row.explored,
+    tested: row.tested === PENDING ? undefined : row.tested,
+  }));
+  for (const row of shown) if (row.hunts?.length === 0) row.hunts = undefined;
+  const verdict = judge(shown, facts);
+  for (const row of verdict.judged) console.log(line(row));
+  const complete = done && ![...batches, ...controls, clean].some((result) => result === PENDING || result.pending === true);
+  if (!complete) {
+    console.log("Not everything was tried: run it again to go on.");
+    return 2;
+  }
+  const whole = wanted === MUTANTS && ["simulation", "explorer", "tests"].every((net) => chosen.has(net));
+  // The minimum is one of the whole catalogue.
+  const problems = whole
+    ? verdict.problems
+    : verdict.problems.filter((problem) => !problem.includes("are needed") || problem.includes("shows nothing"));
+  for (const problem of problems) console.log(`FAILED: ${problem}`);
+  console.log(`${verdict.judged.length} planted bugs, ${verdict.searched.length} noticed by random simulation or the explorer`);
+  if (values.write && !whole) console.log("docs/mutants.md is only written for the whole catalogue and every net.");
+  else if (values.write)
+    writeFileSync(DOCUMENT, document(verdict, { ...facts, commit: commitOf(), date: new Date().toISOString().slice(0, 10) }));
+  return problems.length === 0 ? 0 : 1;
 }
 
-if (values.child !== undefined) await search(values.child);
-else process.exitCode = await main();
+/** Stands for a result that is still to come. */
+const PENDING = { pending: true };
+const REACH = {
+  simulation: (mutant) => nets.isSimulated(mutant),
+  explorer: (mutant) => nets.isExplored(mutant),
+  tests: (mutant) => nets.testsOf(mutant).length > 0,
+};
+
+function commitOf() {
+  return execFileSync("git", ["rev-parse", "--short=10", "HEAD"], { cwd: fileURLToPath(new URL("..", import.meta.url)) })
+    .toString()
+    .trim();
+}
+
+process.exitCode = await main();

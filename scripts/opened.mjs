@@ -4,11 +4,11 @@
  */
 import { readSources, build } from "../test/mutants/plant.mjs";
 
-const ROOMS = ["base", "coordinator", "explore", "txn", "zab"];
+export const OPENED_ROOMS = ["base", "coordinator", "explore", "txn", "zab"];
 const OPENED = ["coordinator", "txn", "zab"];
 
 export function readOpened() {
-  return readSources(ROOMS);
+  return readSources(OPENED_ROOMS);
 }
 
 /** Renames every private name. Comments may be changed too; texts are not written with `#name`, which the run checks. */
@@ -28,5 +28,5 @@ export function buildOpened(sources = readOpened()) {
 
 /** The edits of a planted bug that concern these rooms. */
 export function plant(sources, mutant, mutate) {
-  return mutate(sources, { ...mutant, edits: mutant.edits.filter(({ file }) => ROOMS.includes(file.split("/")[0])) });
+  return mutate(sources, { ...mutant, edits: mutant.edits.filter(({ file }) => OPENED_ROOMS.includes(file.split("/")[0])) });
 }

@@ -6,7 +6,8 @@ import { fileURLToPath } from "node:url";
 import { performance } from "node:perf_hooks";
 import { runBatch, type BatchResult } from "./batch.js";
 import { judgeMarks, missingMarks } from "./marks.js";
-import { runSeed, type SeedResult } from "./run.js";
+import { runSeed, SAFETY_MS, type SeedResult } from "./run.js";
+import { judgeVacuity } from "./vacuity.js";
 
 export interface SimOptions {
   /** One seed; replays it. */
@@ -28,10 +29,12 @@ export interface SimOptions {
 
 const TRACE_LINES = 400;
 const SEEDS = 100;
+/** Batches of this many seeds or more must have seen something. */
+const VACUITY_SEEDS_MIN = 10;
 /** A run of fresh seeds starts below this, so that a seed is short to type. */
 const FIRST_SEED_MAX = 1_000_000_000;
 
-/** Runs and prints. Returns the exit code: 0 when every seed held and, with `marks`, every mark was reached; 1 otherwise. */
+/** Runs and prints. Returns the exit code: 0 when every seed held and, with `marks`, every mark was reached; 1 otherwise, also when the batch shows nothing. */
 export async function simCommand(options: SimOptions): Promise<number> {
   const write = options.write ?? ((text: string) => void process.stdout.write(text));
   const safetyMs = options.safetySeconds === undefined ? {} : { safetyMs: options.safetySeconds * 1000 };
@@ -55,7 +58,16 @@ export async function simCommand(options: SimOptions): Promise<number> {
   for (const failure of total.failures) write(describeSeed(failure));
   const marks = judgeMarks(total.seeds, total.coverage);
   if (options.marks === true) write(`${marks.words}\n`);
-  return total.failures.length === 0 && total.seeds > 0 && (options.marks !== true || marks.ok) ? 0 : 1;
+  const vacuous = vacuityOf(total, safetyMs.safetyMs ?? SAFETY_MS);
+  if (vacuous.length > 0) write(`this batch shows nothing: ${vacuous.join("; ")}\n`);
+  return total.failures.length === 0 && total.seeds > 0 && vacuous.length === 0 && (options.marks !== true || marks.ok) ? 0 : 1;
+}
+
+/** A few seeds prove nothing, and need not: they are run to look at them. A failed batch has shown something already. */
+function vacuityOf({ seeds, failures, decisions, commits, leaderChanges, coverage }: BatchResult, safetyMs: number): readonly string[] {
+  if (seeds < VACUITY_SEEDS_MIN || failures.length > 0) return [];
+  const resolvedByInquiry = coverage.get("resolved-by-inquiry") ?? 0;
+  return judgeVacuity({ seeds, safetyMs, decisions, commits, leaderChanges, resolvedByInquiry });
 }
 
 function runHere(from: number, seeds: number, options: SimOptions, write: (text: string) => void): BatchResult {

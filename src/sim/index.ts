@@ -7,3 +7,5 @@ export type { Mark } from "./marks.js";
 export { runSeed, SAFETY_MS } from "./run.js";
 export type { SeedOptions, SeedResult } from "./run.js";
 export type { Swarm } from "./swarm.js";
+export { judgeVacuity } from "./vacuity.js";
+export type { BatchTotals } from "./vacuity.js";

@@ -12,6 +12,7 @@ import { codecs } from "../wire/index.js";
 import type { ControlMessage, Entry, PersistRequest, SessionMessage } from "../zab/index.js";
 import type { ClientWatcher } from "./client.js";
 import type { Disk, DiskWatcher } from "./disk.js";
+import { EpochWatch } from "./epoch-watch.js";
 import type { Resource, ResourceWatcher } from "./resource.js";
 import type { NodeWatcher, SimNode } from "./sim-node.js";
 import type { World } from "./world.js";
@@ -53,6 +54,7 @@ const STAMP_SLACK_MS = 2;
 
 export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, DiskWatcher {
   readonly log = new CommittedLog();
+  readonly #epochs = new EpochWatch();
   readonly decided = new Map<string, DecidedFact>();
   /** Leaders by epoch, in order of establishment. */
   readonly serving = new Map<number, Serving>();
@@ -97,6 +99,10 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   event(node: SimNode, name: string, fields: Readonly<Record<string, string | number | boolean>>): void {
     this.#world.mark(node.name, `! ${name}`, () => JSON.stringify(fields));
     this.#world.cover(typeof fields["kind"] === "string" ? `${name} ${fields["kind"]}` : name);
+    if (name === "established") this.#established(node, Number(fields["epoch"]));
+    // Sessions deliver in order and lose nothing: a gap is the leader's mistake, though the follower survives it.
+    if (name === "session-gap")
+      this.#fail("no-gaps", `${node.name} expected what follows ${String(fields["expected"])}, got ${String(fields["got"])}`);
     if (name !== "leader-serving") return;
     const epoch = Number(fields["epoch"]);
     this.serving.set(epoch, { node, life: node.life, at: this.#world.now });
@@ -119,6 +125,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   }
 
   damaged(node: SimNode): void {
+    this.#epochs.forgot(node.name);
     this.#damagedAt.set(node, this.#world.now);
   }
 
@@ -129,8 +136,12 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     );
     for (const { op } of requests) {
       // The leader of an epoch is the first to make it current: nobody can be offered it before.
-      if (op.kind === "epochs" && !this.#initialHistory.has(op.record.currentEpoch))
-        this.#initialHistory.set(op.record.currentEpoch, node.disk.submittedLast);
+      if (op.kind === "epochs" && !this.#initialHistory.has(op.record.currentEpoch)) {
+        const { submittedLast } = node.disk;
+        this.#initialHistory.set(op.record.currentEpoch, submittedLast);
+        if (op.record.currentEpoch > node.disk.epochs.currentEpoch)
+          this.#report(this.#epochs.historyFixed(node.disk, op.record.currentEpoch, submittedLast, this.#nodes().length));
+      }
       if (op.kind !== "append") continue;
       for (const { zxid } of op.entries) {
         const name = formatZxid(zxid);
@@ -190,6 +201,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       case "ACKEPOCH":
         if (disk.epochs.acceptedEpoch < message.epoch) say(`its promise of epoch ${message.epoch}`);
         if (!disk.holds(message.last)) say(formatZxid(message.last));
+        this.#report(this.#epochs.promised(disk, message.epoch, message.currentEpoch, message.last));
         return;
       case "ACKNEWLEADER":
         if (disk.epochs.currentEpoch < message.epoch) say(`currentEpoch ${message.epoch}`);
@@ -231,15 +243,28 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       );
   }
 
+  /** A leader takes office: its initial history counts as committed, so a quorum holds it as its current one. */
+  #established(node: SimNode, epoch: number): void {
+    const nodes = this.#nodes();
+    const current = nodes.filter((other) => other.disk.epochs.currentEpoch >= epoch || this.#lostState(other));
+    if (current.length * 2 > nodes.length) return;
+    this.#fail(
+      "established-quorum",
+      `${node.name} is established in epoch ${epoch}, which is current only on ${current.map(({ name }) => name).join(", ")} of ${nodes.length}`,
+    );
+  }
+
   /** The first application of an entry anywhere: it must be safe by now. */
   #committed(node: SimNode, entry: CommittedEntry): void {
     const name = formatZxid(entry.zxid);
     const nodes = this.#nodes();
-    const holders = nodes.filter((other) => other.disk.holds(entry.zxid) || this.#lostState(other));
+    // A holder that is still in an older epoch could follow a leader without this entry.
+    const holds = ({ disk }: SimNode): boolean => disk.holds(entry.zxid) && disk.epochs.currentEpoch >= entry.zxid.epoch;
+    const holders = nodes.filter((other) => holds(other) || this.#lostState(other));
     if (holders.length * 2 <= nodes.length)
       this.#fail(
         "commit-quorum",
-        `${node.name} applies ${name}, which only ${holders.map((other) => other.name).join(", ")} of ${nodes.length} hold durably`,
+        `${node.name} applies ${name}, which only ${holders.map((other) => other.name).join(", ")} of ${nodes.length} hold durably in its epoch`,
       );
     const stamped = codecs.command.decode(entry.payload);
     const proposedAt = this.#proposedAt.get(name) ?? this.#world.now;

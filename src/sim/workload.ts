@@ -54,6 +54,8 @@ interface Planned {
 }
 
 const RECENT_MAX = 30;
+/** Chance that a client enlists into a transaction that it never opened. */
+const UNOPENED_CHANCE = 0.03;
 
 /** One lane of a client: one operation after another, as long as this life of it lasts. */
 export function* lane(client: Client, shared: Shared, die: () => void): Task<void> {
@@ -163,6 +165,10 @@ function* transfer(client: Client, shared: Shared, branches: readonly Planned[],
     yield* reckless(client, shared, gid, brought);
     return;
   }
+  if (style === "enlist" && client.prng.chance(UNOPENED_CHANCE)) {
+    yield* enlistUnopened(client, shared, gid, branches);
+    return;
+  }
   if (style !== "at-once" && !(yield* open(client, shared, gid, style === "open" ? specs : []))) {
     yield* abort(client, shared, gid, []);
     return;
@@ -195,6 +201,17 @@ function* transfer(client: Client, shared: Shared, branches: readonly Planned[],
     specs,
     brought.map(({ spec }, index) => ({ branch: spec.id, vote: votes[index] ?? "no" })),
   );
+}
+
+/** As after an OPEN that was lost with its leader: nothing may start the transaction in silence (Redpanda #6018). */
+function* enlistUnopened(client: Client, shared: Shared, gid: Gid, branches: readonly Planned[]): Task<void> {
+  for (const { spec } of branches) {
+    const { answer } = yield* client.ask({ kind: "enlist", gid, branch: spec });
+    client.world.cover("enlist-unopened");
+    if (answer?.kind === "enlisted")
+      client.world.fail({ invariant: "I4-phantom", message: `branch ${spec.id} was enlisted in ${gid}, which nobody opened` });
+  }
+  yield* abort(client, shared, gid, []);
 }
 
 function* open(client: Client, shared: Shared, gid: Gid, branches: readonly BranchSpec[]): Task<boolean> {

@@ -7,6 +7,10 @@ export interface Edit {
 export interface Mutant {
   readonly id: string;
   readonly rule: string;
+  /** Planted in the simulator's own participants or disks. */
+  readonly model?: boolean;
+  /** Test files or folders that try to notice it; default: those of the rooms it is planted in. */
+  readonly tests?: readonly string[];
   readonly edits: readonly Edit[];
 }
 

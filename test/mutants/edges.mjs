@@ -1,0 +1,262 @@
+/**
+ * Planted bugs at the edges: storage, participants, the client library, the checkers; and in the simulator's own participants and
+ * disks, which stand for what a real one has to keep.
+ *
+ * The real storage, adapters and client are not part of the simulated processes: what notices a bug in them are their own tests.
+ */
+export const EDGE_MUTANTS = [
+  {
+    id: "24",
+    rule: "A participant's yes leaves after its prepare record is durable (key-value participant).",
+    edits: [
+      {
+        file: "participant/kv/branch-table.ts",
+        find: "      failed: (error) => branch.vote.reject(error),\n    });\n",
+        replace: "      failed: (error) => branch.vote.reject(error),\n    });\n    branch.vote.resolve(YES);\n",
+      },
+    ],
+  },
+  {
+    id: "25",
+    rule: "A participant that said yes never decides alone, however long its question stays unanswered.",
+    tests: ["test/client", "test/integration/participant.test.ts"],
+    edits: [
+      {
+        file: "client/participant-agent.ts",
+        find: "for (const ref of this.#doubts.due(performance.now(), INQUIRIES_PER_TICK)) for (const link of targets) link.inquire(ref);",
+        replace: `const overdue = this.#doubts.oldestMs(performance.now()) > 2_000;
+    for (const ref of this.#doubts.due(performance.now(), INQUIRIES_PER_TICK)) {
+      for (const link of targets) link.inquire(ref);
+      if (overdue) this.#executor.settle(ref, "rollback", undefined, true);
+    }`,
+      },
+    ],
+  },
+  {
+    id: "26",
+    rule: "The row that tells a repeated call what happened is written inside the branch's own transaction (PostgreSQL).",
+    edits: [
+      {
+        file: "participant/postgres/asked.ts",
+        find:
+          "    `${beginSql(context, xid)}; set local lock_timeout = ${WITNESS_WAIT_MS}; set local statement_timeout = ${context.statementTimeoutMs}; ` +\n" +
+          '      `${insertRowSql(tables, participant, request, "committed")}; ${participantRowSql(tables, participant)}; ` +',
+        replace:
+          '    `begin; ${insertRowSql(tables, participant, request, "committed")}; commit; ` +\n' +
+          "      `${beginSql(context, xid)}; set local statement_timeout = ${context.statementTimeoutMs}; ${participantRowSql(tables, participant)}; ` +",
+      },
+    ],
+  },
+  {
+    id: "26-kv",
+    rule: "The row that tells a repeated call what happened is written together with the branch's effects (key-value participant).",
+    edits: [
+      {
+        file: "participant/kv/branch-table.ts",
+        find: `    this.#store.submit([...data, { key: branch.storeKey, record, before: branch.rowFingerprint }], {
+      durable: () => {
+        this.#drop(branch);
+        branch.settled.resolve(DONE);
+      },
+      failed: (error) => branch.settled.reject(error),
+    });`,
+        replace: `    const failed = (error: QuorateError): void => branch.settled.reject(error);
+    const durable = (): void => {
+      this.#drop(branch);
+      branch.settled.resolve(DONE);
+    };
+    const row2 = { key: branch.storeKey, record, before: branch.rowFingerprint };
+    this.#store.submit(data, { durable: () => this.#store.submit([row2], { durable, failed }), failed });`,
+      },
+    ],
+  },
+  {
+    id: "27",
+    rule: "No such prepared transaction, on a repeated commit, is not taken for success: the branch's row tells (PostgreSQL).",
+    edits: [
+      {
+        file: "participant/postgres/participant.ts",
+        find: "          if (sqlStateOf(error) !== SQLSTATE.undefinedObject) throw error;\n",
+        replace: "          if (sqlStateOf(error) !== SQLSTATE.undefinedObject) throw error;\n          return DONE;\n",
+      },
+    ],
+  },
+  {
+    id: "27-no",
+    rule: "No such prepared transaction, on a repeated commit, is not taken for a roll back either.",
+    edits: [
+      {
+        file: "participant/postgres/participant.ts",
+        find: `        if (outcome === "committed") return DONE;
+        if (outcome === "rolled-back") return`,
+        replace: `        if (outcome !== undefined) return`,
+      },
+    ],
+  },
+  {
+    id: "30",
+    rule: "A sync that failed is never tried again: the log ends, and the process with it.",
+    edits: [
+      {
+        file: "storage/log-writer.ts",
+        find: "          if (syncError !== null) return this.#fail(syncError);\n",
+        replace: `          if (syncError !== null) {
+            return disk.fdatasync(this.#active.fd, () =>
+              this.#guarded(() => {
+                this.#synced = at + batch.length;
+                this.#finish(seq);
+              }),
+            );
+          }
+`,
+      },
+    ],
+  },
+  {
+    id: "31",
+    rule: "A record of the log that cannot be read is damage, unless it is provably the torn end.",
+    edits: [
+      {
+        file: "storage/log-scan.ts",
+        find: "  if (synced > at) {\n",
+        replace: `  if (sealedEnd === undefined) return { ...result, verdict: "torn", finding: place };\n  if (synced > at) {\n`,
+      },
+    ],
+  },
+  {
+    id: "31-kv",
+    rule: "Synced writes that LevelDB lost without an error are noticed at the start.",
+    edits: [
+      {
+        file: "participant/kv/open-store.ts",
+        find: "found === undefined ? undefined : promiseProblem(head, found.promised);",
+        replace: "found === undefined || found.promised !== undefined ? undefined : promiseProblem(head, found.promised);",
+      },
+    ],
+  },
+  {
+    id: "33",
+    rule: "The name of a prepared transaction says which cluster it belongs to.",
+    edits: [
+      {
+        file: "participant/postgres/xid.ts",
+        find: `return crc32c(Buffer.from(clusterId, "utf8")).toString(16).padStart(TAG_LENGTH, "0");`,
+        replace: `return crc32c(Buffer.from(clusterId.slice(0, 8), "utf8")).toString(16).padStart(TAG_LENGTH, "0");`,
+      },
+    ],
+  },
+  {
+    id: "33-fence",
+    rule: "A prepare of a deposed leader is refused once a later epoch was seen (key-value participant).",
+    edits: [
+      {
+        file: "participant/kv/branch-table.ts",
+        find: "if (request.epoch < epoch) return no(",
+        replace: "if (request.epoch < 0) return no(",
+      },
+    ],
+  },
+  {
+    id: "36",
+    rule: "A commit whose outcome is not known is never repeated under a new gid.",
+    edits: [
+      {
+        file: "client/transaction-scope.ts",
+        find: `import { messageOf, QuorateError } from "../base/index.js";`,
+        replace: `import { messageOf, newGid, QuorateError } from "../base/index.js";`,
+      },
+      {
+        file: "client/transaction-scope.ts",
+        find: "      return this.#refused(error);\n",
+        replace: `      if (!(error instanceof QuorateError) || error.outcome !== "unknown") return this.#refused(error);
+      const again = newGid(Date.now(), () => Math.floor(Math.random() * 2 ** 32));
+      answer = await this.#session.request(
+        { kind: "commit", gid: again, client: this.#session.client, timeoutMs: remainingMs, branches: this.#branches.all(), votes },
+        { timeoutMs: remainingMs + ANSWER_MARGIN_MS, signal: this.#options.signal },
+      );
+`,
+      },
+    ],
+  },
+  {
+    id: "38",
+    rule: "Canary of the checkers: operations whose outcome nobody knows stay in the history.",
+    edits: [
+      {
+        file: "check/history.ts",
+        find: "  return out;\n",
+        replace: `  return out.filter(({ complete }) => complete !== undefined && complete.type !== "info");\n`,
+      },
+    ],
+  },
+  {
+    id: "24-model",
+    model: true,
+    rule: "What a participant said yes to survives its crash.",
+    edits: [
+      {
+        file: "sim/resource.ts",
+        find: "  crash(): void {\n    this.#up = false;\n",
+        replace: `  crash(): void {
+    this.#up = false;
+    for (const [key, { preparedAt, work }] of this.#prepared) {
+      if (this.#world.now - preparedAt > 10) continue;
+      this.#prepared.delete(key);
+      this.#unlock(key, work);
+    }
+`,
+      },
+    ],
+  },
+  {
+    id: "25-model",
+    model: true,
+    rule: "A participant that said yes never decides alone, however long its question stays unanswered.",
+    edits: [
+      {
+        file: "sim/participant.ts",
+        find: "    if (!this.resource.up || this.#streams.size === 0) return;\n",
+        replace: `    if (!this.resource.up) return;
+    for (const { gid, branch, preparedAt } of this.resource.inDoubt()) {
+      if (this.#world.now - preparedAt > 5_000) this.resource.rollback(gid, branch);
+    }
+    if (this.#streams.size === 0) return;
+`,
+      },
+    ],
+  },
+  {
+    id: "26-model",
+    model: true,
+    rule: "The row that tells a repeated call what happened is written together with the branch's effects.",
+    edits: [
+      {
+        file: "sim/resource.ts",
+        find: `    this.#prepared.delete(key);\n    for (const [account, amount] of prepared`,
+        replace: `    for (const [account, amount] of prepared`,
+      },
+      {
+        file: "sim/resource.ts",
+        find: `    this.#outcomes.set(key, "committed");\n`,
+        replace: `    this.#world.after(2, () => {
+      if (!this.#up) return;
+      this.#prepared.delete(key);
+      this.#outcomes.set(key, "committed");
+    });
+`,
+      },
+    ],
+  },
+  {
+    id: "31-model",
+    model: true,
+    rule: "A coordinator whose disk lost records does not go on as if nothing had happened.",
+    edits: [
+      {
+        file: "sim/disk.ts",
+        find: `    this.#epochs = { ...this.#epochs, damage: this.#epochs.damage ?? "log" };\n    return true;\n`,
+        replace: "    return true;\n",
+      },
+    ],
+  },
+];
