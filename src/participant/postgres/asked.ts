@@ -41,12 +41,15 @@ export async function prepareAsked(context: Context, request: PrepareRequest, xi
     return refusal;
   }
   for (const statement of decoded.statements) {
-    const problem = await run(session, statement).catch(async (error: unknown) => {
+    let problem: string | undefined;
+    try {
+      problem = await run(session, statement);
+    } catch (error) {
       await session.rollback();
       // Nothing was promised and the server has rolled back: to be asked again is better than to abort for a restart of the database.
       if (isTemporary(error)) throw couldNotTell(context, request.gid, "the work was interrupted", error);
-      return sqlMessage(error);
-    });
+      return no(sqlMessage(error));
+    }
     if (problem === undefined) continue;
     await session.rollback();
     return no(problem);

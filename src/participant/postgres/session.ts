@@ -4,7 +4,7 @@
  * The user's own pool is taken and no second one is opened; `pg` itself is never imported. Decides: when a connection goes back to the
  * pool and when it is thrown away. An error in a statement leaves a good connection; a lost or silent one must not be used again.
  */
-import { messageOf } from "../../base/index.js";
+import { assert, messageOf } from "../../base/index.js";
 
 export interface PgQueryConfig {
   readonly text: string;
@@ -104,7 +104,9 @@ export class Session {
     return Array.isArray(result) ? (result as PgQueryResult[]) : [result as PgQueryResult];
   }
 
+  /** Invariant: never after `release`. The connection is somebody else's then, and so would be the transaction that this runs in. */
   async query(text: string | PgQueryConfig, values?: unknown[]): Promise<PgQueryResult> {
+    assert(!this.#released, "a connection that was given back is not used");
     try {
       return await (values === undefined ? this.#client.query(text) : this.#client.query(text, values));
     } catch (error) {
