@@ -24,5 +24,5 @@ export interface Context {
   /** ms of the cluster's clock as the leader would stamp now; monotone. */
   readonly stampNow: () => number;
   /** Whether a simulator wants the rare branch at a point. Undefined in a real process. */
-  readonly buggify: Buggify | undefined;
+  readonly buggify?: Buggify | undefined;
 }

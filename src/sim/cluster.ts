@@ -1,7 +1,7 @@
 /**
  * A whole simulated installation: nodes, resources with their instances, clients, and the oracle that watches them.
  */
-import { nodeId, type NodeId } from "../base/index.js";
+import { nodeId, type Buggify, type NodeId } from "../base/index.js";
 import { bootstrapConfiguration, replicaOptions } from "../config/index.js";
 import type { Member } from "../zab/index.js";
 import { Client, Recorder } from "./client.js";
@@ -11,8 +11,10 @@ import { Network } from "./network.js";
 import { Oracle } from "./oracle.js";
 import { Instance } from "./participant.js";
 import { Registers } from "./registers.js";
-import { Resource } from "./resource.js";
+import { KvResource } from "./resource.js";
+import type { ResourceManager } from "./resource-manager.js";
 import { SimNode } from "./sim-node.js";
+import { SqlResource } from "./sql-resource.js";
 import type { Swarm } from "./swarm.js";
 import { spawn } from "./task.js";
 import { lane, type Shared } from "./workload.js";
@@ -23,7 +25,7 @@ export interface Cluster {
   readonly swarm: Swarm;
   readonly network: Network;
   readonly nodes: readonly SimNode[];
-  readonly resources: readonly Resource[];
+  readonly resources: readonly ResourceManager[];
   readonly instances: readonly Instance[];
   readonly clients: readonly Client[];
   readonly recorder: Recorder;
@@ -41,6 +43,8 @@ export interface Cluster {
 export interface Plan {
   /** Chance that a process dies at a failpoint it passes. */
   failpointChance: number;
+  /** Rare branches may be taken. */
+  buggify: boolean;
   /** A node's process is gone, for whatever reason. */
   onDied: (node: SimNode) => void;
   /** A node gave its disk something to write. */
@@ -50,9 +54,11 @@ export interface Plan {
 export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
   const network = new Network(world, swarm.network);
   const failpoints = world.fork("failpoints");
+  const rare = rareBranches(world, swarm, plan);
   const nodes = new Map<NodeId, SimNode>();
   const shared: Shared = {
     resources: [],
+    attachments: new Map(),
     recent: [],
     registers: new Registers(swarm.registers),
     aborted: new Set(),
@@ -68,6 +74,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
     () => [...nodes.values()],
     shared,
     () => plan.failpointChance > 0 && failpoints.chance(plan.failpointChance),
+    rare,
     plan,
   );
   const members = Array.from({ length: swarm.nodes }, (_, index): Member => {
@@ -81,6 +88,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
       replica: replicaOptions(id, "sim", swarm.tunables),
       turnMs: swarm.turnMs,
       encodeStreams: swarm.client.encodeStreams,
+      tinyFrames: swarm.tinyFrames,
       snapshotMsMean: swarm.snapshotMsMean,
       snapshotFailChance: swarm.snapshotFailChance,
     };
@@ -88,10 +96,10 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
   }
   const nodeList = [...nodes.values()];
   const accounts = Array.from({ length: swarm.accounts }, (_, index) => `a${index + 1}`);
-  const resources = Array.from(
-    { length: swarm.resources },
-    (_, index) => new Resource(world, `p${index + 1}`, index % 2 === 0 ? "kv" : "sql", accounts, oracle),
-  );
+  const resources = swarm.resources.map((kind, index): ResourceManager => {
+    const name = `p${index + 1}`;
+    return kind === "kv" ? new KvResource(world, name, accounts, oracle) : new SqlResource(world, name, accounts, swarm.sql, oracle);
+  });
   Object.assign(shared, { resources });
   const instances = resources.flatMap((resource) =>
     Array.from(
@@ -136,10 +144,11 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
       const owner = client.id;
       client.crash();
       world.cover("client-killed");
-      world.after(clientPrng.float() * 50, () => {
+      const prng = world.fork(`kill/${owner}`);
+      world.after(prng.float() * 50, () => {
         for (const resource of resources) resource.ownerGone(owner);
       });
-      world.after(50 + clientPrng.exponential(swarm.faults.downMsMean), () => cluster.startClient(client));
+      world.after(50 + prng.exponential(swarm.faults.downMsMean), () => cluster.startClient(client));
     },
     leader() {
       let best: { readonly node: SimNode; readonly epoch: number } | undefined;
@@ -152,6 +161,17 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
     },
   };
   return cluster;
+}
+
+/** Decides at each point of the product's code that is passed whether its rare branch is taken. */
+function rareBranches(world: World, swarm: Swarm, plan: Plan): Buggify {
+  const prng = world.fork("buggify");
+  return (point) => {
+    const chance = swarm.buggify[point];
+    if (chance === 0 || !plan.buggify || !prng.chance(chance)) return false;
+    world.cover(`rare ${point}`);
+    return true;
+  };
 }
 
 export function startCluster(cluster: Cluster): void {

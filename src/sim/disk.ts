@@ -2,7 +2,8 @@
  * One node's disk: the log with its queue of operations, the promises record, the state checkpoint, pinned snapshots.
  *
  * What is queued or being synced when the process dies is lost from any point on: a random prefix of the queue survives, and the
- * operation after it may be torn. What was reported durable survives, except for planned rot, which is found at the next start.
+ * operation after it may be torn. The same when a write or a sync fails: then the process has to end, for the next sync would say all
+ * is well. What was reported durable survives, except for planned rot, which is found at the next start.
  */
 import { assert, compareZxid, equalZxid, formatZxid, must, type Prng, type Zxid } from "../base/index.js";
 import type { Recovered, StateWrite } from "../replica/index.js";
@@ -51,6 +52,12 @@ export class Disk {
   options: DiskOptions;
   /** Multiplies every latency: an episode of a slow disk. */
   slowness = 1;
+  /** No room: every write fails. */
+  full = false;
+  /** The next sync fails: what it was to make durable is gone, and a later sync would say all is well. */
+  failNextSync = false;
+  /** A write or a sync failed: whoever uses this disk has to end. */
+  onFailed: () => void = () => undefined;
   #life = 0;
   // ---- durable
   #epochs: EpochRecord;
@@ -125,6 +132,10 @@ export class Disk {
     const life = this.#life;
     this.#world.after(this.#latency(), () => {
       if (life !== this.#life) return;
+      if (this.full || this.failNextSync) {
+        this.#fail();
+        return;
+      }
       let seq = 0;
       for (const request of this.#syncing) {
         this.#perform(request.op);
@@ -134,6 +145,20 @@ export class Disk {
       this.#startSync(done);
       done(seq);
     });
+  }
+
+  /**
+   * A full disk took a part of what was written. A failed sync dropped its pages (what PostgreSQL calls fsync-gate): a prefix may
+   * have reached the disk, and nobody will ever be told how much.
+   */
+  #fail(): void {
+    this.#world.cover(this.full ? "write-failed" : "sync-failed");
+    this.#world.mark(this.name, this.full ? "write failed" : "sync failed");
+    this.failNextSync = false;
+    this.#loseInFlight(this.#syncing);
+    this.#syncing = [];
+    this.#queued = [];
+    this.onFailed();
   }
 
   #latency(): number {
@@ -207,6 +232,11 @@ export class Disk {
     const life = this.#life;
     this.#world.after(this.#prng.exponential(this.options.checkpointMsMean) * this.slowness, () => {
       if (life !== this.#life) return;
+      if (this.full) {
+        this.#pendingCheckpoint = undefined;
+        this.#fail();
+        return;
+      }
       this.#landCheckpoint();
       done();
     });
@@ -244,6 +274,10 @@ export class Disk {
     this.#world.after(this.#prng.exponential(this.options.checkpointMsMean) * this.slowness, () => {
       if (life !== this.#life) return;
       this.#pendingInstall = undefined;
+      if (this.full) {
+        this.#fail();
+        return;
+      }
       this.#checkpoint = { at, data };
       done();
     });
@@ -262,14 +296,7 @@ export class Disk {
     const inFlight = [...this.#syncing, ...this.#queued];
     this.#syncing = [];
     this.#queued = [];
-    const survive = this.#prng.chance(this.options.loseAllChance) ? 0 : this.#prng.int(0, inFlight.length);
-    for (const request of inFlight.slice(0, survive)) this.#perform(request.op);
-    const torn = inFlight[survive];
-    if (torn?.op.kind === "append" && this.#prng.chance(this.options.tornChance)) {
-      for (const entry of torn.op.entries.slice(0, this.#prng.int(0, torn.op.entries.length - 1))) this.#append(entry);
-      this.#world.cover("torn-append");
-    }
-    if (survive < inFlight.length) this.#world.cover("unsynced-lost");
+    this.#loseInFlight(inFlight);
     if (this.#pendingCheckpoint !== undefined && this.#prng.chance(0.5)) this.#landCheckpoint();
     if (this.#pendingInstall !== undefined && this.#prng.chance(0.5)) {
       this.#checkpoint = this.#pendingInstall;
@@ -278,6 +305,18 @@ export class Disk {
     this.#pendingCheckpoint = undefined;
     this.#pendingInstall = undefined;
     this.#pins.clear();
+  }
+
+  /** A random prefix survives, and the operation after it may be torn. */
+  #loseInFlight(inFlight: readonly PersistRequest[]): void {
+    const survive = this.#prng.chance(this.options.loseAllChance) ? 0 : this.#prng.int(0, inFlight.length);
+    for (const request of inFlight.slice(0, survive)) this.#perform(request.op);
+    const torn = inFlight[survive];
+    if (torn?.op.kind === "append" && this.#prng.chance(this.options.tornChance)) {
+      for (const entry of torn.op.entries.slice(0, this.#prng.int(0, torn.op.entries.length - 1))) this.#append(entry);
+      this.#world.cover("torn-append");
+    }
+    if (survive < inFlight.length) this.#world.cover("unsynced-lost");
   }
 
   /** Rot: the log is readable only up to a random entry. Returns false when there is nothing to lose. */

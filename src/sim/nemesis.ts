@@ -1,27 +1,39 @@
 /**
  * The enemy: breaks things at random times in the safety phase, and puts everything right again at its end.
+ *
+ * Each kind of fault has a generator of its own, and each single fault one of its own again: leaving one out changes neither when the
+ * others strike nor what they choose. That is what lets a failing run be reduced.
  */
-import { type Prng } from "../base/index.js";
-import { blockedPairs, type Shape } from "./partition.js";
+import type { Prng } from "../base/index.js";
 import type { Cluster, Plan } from "./cluster.js";
+import { FAULT_KINDS, type FaultKind } from "./faults.js";
+import { blockedPairs, swizzledPairs, type Shape } from "./partition.js";
 import type { SimNode } from "./sim-node.js";
 
 /** A run without any change of leader by these parts of its time gets one by force. */
 const FORCED_AT = [0.5, 0.7, 0.85];
+const SHAPES: readonly Shape[] = ["one", "halves", "ring", "one-way", "bridge", "outsiders"];
+const SLOW_DISK_MS_MEAN = 3_000;
 
 export class Nemesis {
   readonly #cluster: Cluster;
-  readonly #prng: Prng;
   readonly #plan: Plan;
+  readonly #restarts: Prng;
+  readonly #promises: Prng;
+  readonly #writes: Prng;
   /** Nodes to be killed when they next write, so that the write is under way. */
   readonly #doomed = new Set<SimNode>();
+  /** Every fault that struck, as `kind#number`. */
+  readonly struck: string[] = [];
   #active = true;
   #partition = 0;
 
   constructor(cluster: Cluster, plan: Plan) {
     this.#cluster = cluster;
     this.#plan = plan;
-    this.#prng = cluster.world.fork("nemesis");
+    this.#restarts = cluster.world.fork("nemesis/restarts");
+    this.#promises = cluster.world.fork("nemesis/promises");
+    this.#writes = cluster.world.fork("nemesis/writes");
   }
 
   start(): void {
@@ -29,39 +41,33 @@ export class Nemesis {
     this.#plan.failpointChance = faults.failpointChance;
     this.#plan.onDied = (node) => this.#restartLater(node);
     this.#plan.onSubmitted = (node, promise) => {
-      if (promise && this.#active && this.#prng.chance(faults.promiseCrashChance)) this.#doomed.add(node);
+      if (promise && this.#active && this.#promises.chance(faults.promiseCrashChance)) this.#doomed.add(node);
       this.#writing(node);
     };
-    this.#every(faults.crashNode, () => this.#crash(this.#prng.pick(this.#cluster.nodes)));
-    this.#every(faults.crashLeader, () => this.#withLeader((leader) => this.#crash(leader)));
-    this.#every(faults.pauseNode, () => this.#pause(this.#prng.pick(this.#cluster.nodes)));
-    this.#every(faults.pauseLeader, () => this.#withLeader((leader) => this.#pause(leader)));
-    this.#every(faults.partition, () => this.#cut(this.#prng.pick(["one", "halves", "ring", "one-way", "bridge", "outsiders"] as const)));
-    this.#every(faults.isolateLeader, () => this.#withLeader((leader) => this.#cut("one", leader)));
-    this.#every(faults.breakStream, () => this.#breakStream());
-    this.#every(faults.slowDisk, () => this.#slowDisk());
-    this.#every(faults.clockJump, () => this.#jumpClock());
-    this.#every(faults.handOver, () => this.#withLeader((leader) => this.#handOver(leader)));
-    this.#every(faults.crashInstance, () => this.#crashInstance());
-    this.#every(faults.crashResource, () => this.#crashResource());
-    this.#every(faults.killClient, () => this.#cluster.killClient(this.#prng.pick(this.#cluster.clients)));
-    this.#every(faults.powerCut, () => this.#powerCut());
-    this.#every(faults.rot, () => this.#damage("rot"));
-    this.#every(faults.wipe, () => this.#damage("wipe"));
-    for (const part of FORCED_AT) this.#cluster.world.at(safetyMs * part, () => this.#force());
+    for (const kind of FAULT_KINDS) if (kind !== "force-change") this.#every(kind);
+    if (faults.everyMs["force-change"] === Infinity) return;
+    FORCED_AT.forEach((part, index) => {
+      this.#cluster.world.at(safetyMs * part, () => {
+        if (this.#active && this.#cluster.oracle.serving.size <= 1) this.#strike("force-change", index + 1);
+      });
+    });
   }
 
   /** Lifts every fault and starts everything that is down. */
   stop(): void {
     this.#active = false;
     this.#plan.failpointChance = 0;
+    this.#plan.buggify = false;
     const { network, nodes, instances, resources, clients, world, links, shared } = this.#cluster;
+    const prng = world.fork("nemesis/heal");
     world.mark("nemesis", "heal");
     network.setOptions({ ...network.options, loss: 0, duplicate: 0, reorder: 0, silentCrashChance: 0, resetChance: 1 });
     network.setBlocked([]);
     links.hintMsMean = Math.min(links.hintMsMean, 50);
     for (const node of nodes) {
       node.disk.slowness = 1;
+      node.disk.full = false;
+      node.disk.failNextSync = false;
       node.disk.options = { ...node.disk.options, stallChance: 0 };
       node.resume();
       node.start();
@@ -70,23 +76,84 @@ export class Nemesis {
     for (const instance of instances) {
       instance.options = { ...instance.options, refuseChance: 0, failChance: 0, hangChance: 0 };
       // Attaching anew un-pauses branches; where instances stay, an operator has to.
-      if (this.#prng.chance(0.5)) instance.crash();
+      if (prng.chance(0.5)) instance.crash();
       instance.start();
     }
     for (const client of clients) this.#cluster.startClient(client);
     shared.options = { ...shared.options, dies: 0, reckless: 0 };
   }
 
-  #every(meanMs: number, act: () => void): void {
+  #every(kind: FaultKind): void {
+    const meanMs = this.#cluster.swarm.faults.everyMs[kind];
     if (meanMs === Infinity) return;
+    const times = this.#cluster.world.fork(`nemesis/${kind}`);
+    let number = 0;
     const next = (): void => {
-      this.#cluster.world.after(this.#prng.exponential(meanMs), () => {
+      this.#cluster.world.after(times.exponential(meanMs), () => {
         if (!this.#active) return;
-        act();
+        number += 1;
+        this.#strike(kind, number);
         next();
       });
     };
     next();
+  }
+
+  #strike(kind: FaultKind, number: number): void {
+    const name = `${kind}#${number}`;
+    if (this.#cluster.swarm.without.has(name)) return;
+    this.struck.push(name);
+    this.#cluster.world.note("nemesis", name);
+    this.#act(kind, this.#cluster.world.fork(`nemesis/${name}`));
+  }
+
+  #act(kind: FaultKind, prng: Prng): void {
+    const { nodes, world, clients } = this.#cluster;
+    switch (kind) {
+      case "crash-node":
+        return this.#crash(prng, prng.pick(nodes));
+      case "crash-leader":
+        return this.#withLeader((leader) => this.#crash(prng, leader));
+      case "pause-node":
+        return this.#pause(prng, prng.pick(nodes));
+      case "pause-leader":
+        return this.#withLeader((leader) => this.#pause(prng, leader));
+      case "partition":
+        return this.#cut(prng, prng.pick(SHAPES));
+      case "isolate-leader":
+        return this.#withLeader((leader) => this.#cut(prng, "one", leader));
+      case "swizzle":
+        return this.#swizzle(prng);
+      case "break-stream":
+        return this.#breakStream(prng);
+      case "slow-disk":
+        return this.#slowDisk(prng);
+      case "full-disk":
+        return this.#fillDisk(prng);
+      case "fail-sync":
+        return this.#failSync(prng.pick(nodes));
+      case "clock-jump":
+        return this.#jumpClock(prng);
+      case "hand-over":
+        return this.#withLeader((leader) => this.#handOver(prng, leader));
+      case "crash-instance":
+        return this.#crashInstance(prng);
+      case "crash-resource":
+        return this.#crashResource(prng);
+      case "break-session":
+        return this.#breakSession(prng);
+      case "kill-client":
+        return this.#cluster.killClient(prng.pick(clients));
+      case "power-cut":
+        world.cover("power-cut");
+        for (const node of nodes) node.crash();
+        return;
+      case "rot":
+      case "wipe":
+        return this.#damage(prng, kind);
+      case "force-change":
+        return this.#force(prng);
+    }
   }
 
   #withLeader(act: (leader: SimNode) => void): void {
@@ -94,115 +161,134 @@ export class Nemesis {
     if (leader !== undefined) act(leader);
   }
 
-  #crash(node: SimNode): void {
+  #crash(prng: Prng, node: SimNode): void {
     if (!node.up) return;
     this.#cluster.world.cover("node-crashed");
-    if (this.#prng.chance(0.5)) this.#doomed.add(node);
+    if (prng.chance(0.5)) this.#doomed.add(node);
     else node.crash();
-  }
-
-  #powerCut(): void {
-    this.#cluster.world.cover("power-cut");
-    for (const node of this.#cluster.nodes) node.crash();
   }
 
   #writing(node: SimNode): void {
     if (!this.#doomed.delete(node) || !this.#active) return;
     const { syncMsMin, syncMsMean } = this.#cluster.swarm.disk;
     const { life } = node;
-    this.#cluster.world.after(this.#prng.float() * (syncMsMin + syncMsMean) * node.disk.slowness, () => {
+    this.#cluster.world.after(this.#writes.float() * (syncMsMin + syncMsMean) * node.disk.slowness, () => {
       if (node.life === life) node.crash();
     });
   }
 
   #restartLater(node: SimNode): void {
-    this.#cluster.world.after(5 + this.#prng.exponential(this.#cluster.swarm.faults.downMsMean), () => node.start());
+    this.#cluster.world.after(5 + this.#restarts.exponential(this.#cluster.swarm.faults.downMsMean), () => node.start());
   }
 
-  #pause(node: SimNode): void {
+  #pause(prng: Prng, node: SimNode): void {
     if (!node.up || node.paused) return;
     this.#cluster.world.cover("node-paused");
     node.pause();
     const { life } = node;
-    this.#cluster.world.after(this.#prng.exponential(this.#cluster.swarm.faults.pauseMsMean), () => {
+    this.#cluster.world.after(prng.exponential(this.#cluster.swarm.faults.pauseMsMean), () => {
       if (node.life === life) node.resume();
     });
   }
 
-  #cut(shape: Shape, victim?: SimNode): void {
+  // ---- the network
+
+  #cut(prng: Prng, shape: Shape, victim?: SimNode): void {
     const { world, network, nodes, clients, instances } = this.#cluster;
     const outsiders = [...clients, ...instances].map(({ host }) => host);
     const hosts = nodes.map(({ host }) => host);
-    const pairs = blockedPairs(this.#prng, shape, hosts, outsiders, victim?.host);
+    const pairs = blockedPairs(prng, shape, hosts, outsiders, victim?.host);
     world.cover(`partition ${shape}`);
     world.mark("nemesis", `partition ${shape}`, () => pairs.map(([from, to]) => `${from}>${to}`).join(" "));
     network.setBlocked(pairs);
     const mine = ++this.#partition;
-    world.after(this.#prng.exponential(this.#cluster.swarm.faults.partitionMsMean), () => {
+    world.after(prng.exponential(this.#cluster.swarm.faults.partitionMsMean), () => {
       if (mine !== this.#partition || !this.#active) return;
       world.mark("nemesis", "partition ends");
       network.setBlocked([]);
     });
   }
 
-  #breakStream(): void {
+  #swizzle(prng: Prng): void {
+    const { world, network, nodes } = this.#cluster;
+    const stages = swizzledPairs(
+      prng,
+      nodes.map(({ host }) => host),
+    );
+    const stepMs = this.#cluster.swarm.faults.partitionMsMean / stages.length;
+    const mine = ++this.#partition;
+    let at = 0;
+    stages.forEach((pairs, index) => {
+      world.after(at, () => {
+        if (mine !== this.#partition || !this.#active) return;
+        world.mark("nemesis", "swizzle", () => pairs.map(([from, to]) => `${from}>${to}`).join(" "));
+        network.setBlocked(pairs);
+        if (index === stages.length - 1) world.cover("swizzle-done");
+      });
+      at += prng.exponential(stepMs * 2);
+    });
+  }
+
+  #breakStream(prng: Prng): void {
     const hosts = new Set(this.#cluster.nodes.map(({ host }) => host));
-    const peersOnly = this.#prng.chance(0.4);
+    const peersOnly = prng.chance(0.4);
     const broken = this.#cluster.network.breakRandom((stream) => !peersOnly || (hosts.has(stream.hosts[0]) && hosts.has(stream.hosts[1])));
     if (broken) this.#cluster.world.cover("stream-broken");
   }
 
-  #slowDisk(): void {
-    const node = this.#prng.pick(this.#cluster.nodes);
-    node.disk.slowness = this.#prng.int(5, 60);
+  // ---- disks and clocks
+
+  #slowDisk(prng: Prng): void {
+    const node = prng.pick(this.#cluster.nodes);
+    node.disk.slowness = prng.int(5, 60);
     this.#cluster.world.cover("slow-disk");
-    this.#cluster.world.after(this.#prng.exponential(3000), () => {
+    this.#cluster.world.after(prng.exponential(SLOW_DISK_MS_MEAN), () => {
       node.disk.slowness = 1;
     });
   }
 
-  #jumpClock(): void {
-    const node = this.#prng.pick(this.#cluster.nodes);
-    const far = Math.pow(1.5, this.#prng.int(6, 28));
-    node.wallOffsetMs = this.#prng.chance(0.3) ? 0 : this.#prng.chance(0.5) ? far : -far;
+  /** Every write fails until somebody makes room: the node ends, and ends again after each restart. */
+  #fillDisk(prng: Prng): void {
+    const node = prng.pick(this.#cluster.nodes);
+    node.disk.full = true;
+    this.#cluster.world.mark(node.name, "disk full");
+    this.#cluster.world.after(prng.exponential(this.#cluster.swarm.faults.fullDiskMsMean), () => {
+      node.disk.full = false;
+      this.#cluster.world.mark(node.name, "disk has room");
+    });
+  }
+
+  #failSync(node: SimNode): void {
+    node.disk.failNextSync = true;
+    this.#cluster.world.mark(node.name, "next sync fails");
+  }
+
+  #jumpClock(prng: Prng): void {
+    const node = prng.pick(this.#cluster.nodes);
+    const far = Math.pow(1.5, prng.int(6, 28));
+    node.wallOffsetMs = prng.chance(0.3) ? 0 : prng.chance(0.5) ? far : -far;
     this.#cluster.world.cover("clock-jump");
     this.#cluster.world.mark(node.name, "clock", () => `${node.wallOffsetMs} ms`);
   }
 
-  #handOver(leader: SimNode): void {
+  #handOver(prng: Prng, leader: SimNode): void {
     const others = this.#cluster.nodes.filter((node) => node !== leader);
-    const to = this.#prng.chance(0.5) ? this.#prng.pick(others).id : undefined;
+    const to = prng.chance(0.5) ? prng.pick(others).id : undefined;
     this.#cluster.world.cover("hand-over-asked");
     leader.deliver((replica) => replica.transfer(to));
-  }
-
-  #crashInstance(): void {
-    const instance = this.#prng.pick(this.#cluster.instances);
-    if (!instance.up) return;
-    this.#cluster.world.cover("instance-crashed");
-    instance.crash();
-    this.#cluster.world.after(this.#prng.exponential(this.#cluster.swarm.faults.downMsMean), () => instance.start());
-  }
-
-  #crashResource(): void {
-    const resource = this.#prng.pick(this.#cluster.resources);
-    if (!resource.up) return;
-    this.#cluster.world.cover("resource-crashed");
-    resource.crash();
-    this.#cluster.world.after(this.#prng.exponential(this.#cluster.swarm.faults.downMsMean), () => resource.restart());
   }
 
   /**
    * Destroys durable state of one node. As many nodes as a quorum can spare may be damaged at once, so that every committed record
    * keeps an intact copy among those whose vote counts.
    */
-  #damage(how: "rot" | "wipe"): void {
+  #damage(prng: Prng, how: "rot" | "wipe"): void {
     const { nodes, world, oracle } = this.#cluster;
     const damaged = nodes.filter((node) => node.disk.damage !== undefined).length;
     if (damaged + 1 > Math.floor((nodes.length - 1) / 2)) return;
-    const node = this.#prng.pick(nodes);
+    const node = prng.pick(nodes);
     if (node.disk.damage !== undefined) return;
-    if (how === "rot" && node.up && this.#prng.chance(0.25)) {
+    if (how === "rot" && node.up && prng.chance(0.25)) {
       // Found by reading while running: nothing it has written is trusted any more.
       oracle.damaged(node);
       world.cover("damage found-running");
@@ -217,16 +303,38 @@ export class Nemesis {
     world.mark(node.name, `damage ${how}`);
   }
 
+  // ---- participants
+
+  #crashInstance(prng: Prng): void {
+    const instance = prng.pick(this.#cluster.instances);
+    if (!instance.up) return;
+    this.#cluster.world.cover("instance-crashed");
+    instance.crash();
+    this.#cluster.world.after(prng.exponential(this.#cluster.swarm.faults.downMsMean), () => instance.start());
+  }
+
+  #crashResource(prng: Prng): void {
+    const resource = prng.pick(this.#cluster.resources);
+    if (!resource.up) return;
+    this.#cluster.world.cover("resource-crashed");
+    resource.crash();
+    this.#cluster.world.after(prng.exponential(this.#cluster.swarm.faults.downMsMean), () => resource.restart());
+  }
+
+  /** A connection between a participant's process and its database. */
+  #breakSession(prng: Prng): void {
+    if (prng.pick(this.#cluster.resources).breakSession(prng)) this.#cluster.world.cover("session-broken");
+  }
+
   /** Every run sees at least one change of leader. */
-  #force(): void {
-    if (!this.#active || this.#cluster.oracle.serving.size > 1) return;
+  #force(prng: Prng): void {
     this.#withLeader((leader) => {
-      const kind = this.#prng.int(0, 3);
+      const kind = prng.int(0, 3);
       this.#cluster.world.cover("forced-leader-change");
-      if (kind === 0) this.#pause(leader);
-      else if (kind === 1) this.#cut("one", leader);
-      else if (kind === 2) this.#handOver(leader);
-      else this.#crash(leader);
+      if (kind === 0) this.#pause(prng, leader);
+      else if (kind === 1) this.#cut(prng, "one", leader);
+      else if (kind === 2) this.#handOver(prng, leader);
+      else this.#crash(prng, leader);
     });
   }
 }

@@ -4,7 +4,19 @@
  * It knows what no process knows: every disk, every committed entry in its order, when each record was first proposed, which client
  * was connected where, who really voted no. The checks that need only a history are in src/check.
  */
-import { assert, compareZxid, formatZxid, gidTimeMs, must, unreachable, type Gid, type Zxid } from "../base/index.js";
+import {
+  assert,
+  compareZxid,
+  equalZxid,
+  formatZxid,
+  gidTimeMs,
+  must,
+  unreachable,
+  type Buggify,
+  type Gid,
+  type Zxid,
+  ZXID_ZERO,
+} from "../base/index.js";
 import { CommittedLog, type CommittedEntry, type DecidedFact, type Violation } from "../check/index.js";
 import type { FailpointName } from "../replica/index.js";
 import { TXN_LIMITS, type Command, type StampedCommand } from "../txn/index.js";
@@ -13,7 +25,7 @@ import type { ControlMessage, Entry, PersistRequest, SessionMessage } from "../z
 import type { ClientWatcher } from "./client.js";
 import type { Disk, DiskWatcher } from "./disk.js";
 import { EpochWatch } from "./epoch-watch.js";
-import type { Resource, ResourceWatcher } from "./resource.js";
+import type { ResourceManager, ResourceWatcher } from "./resource-manager.js";
 import type { NodeWatcher, SimNode } from "./sim-node.js";
 import type { World } from "./world.js";
 
@@ -58,6 +70,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly decided = new Map<string, DecidedFact>();
   /** Leaders by epoch, in order of establishment. */
   readonly serving = new Map<number, Serving>();
+  readonly buggify: Buggify;
   readonly #world: World;
   readonly #clientLostMs: number;
   readonly #nodes: () => readonly SimNode[];
@@ -80,8 +93,10 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     nodes: () => readonly SimNode[],
     clients: ClientFacts,
     failpoint: (node: SimNode, name: FailpointName) => boolean,
+    buggify: Buggify,
     hooks: OracleHooks,
   ) {
+    this.buggify = buggify;
     this.#world = world;
     this.#clientLostMs = clientLostMs;
     this.#nodes = nodes;
@@ -152,7 +167,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   applied(node: SimNode, from: Zxid, to: Zxid, installed: boolean): void {
     if (installed) {
-      if (!this.log.has(to)) this.#fail("agreement", `${node.name} installed a snapshot at ${formatZxid(to)}, which nobody committed`);
+      // The empty state before the first entry may be installed too, over a damaged log.
+      if (!equalZxid(to, ZXID_ZERO) && !this.log.has(to))
+        this.#fail("agreement", `${node.name} installed a snapshot at ${formatZxid(to)}, which nobody committed`);
       return;
     }
     const entries = node.disk.between(from, to);
@@ -402,7 +419,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   // ---- resources
 
-  committed(resource: Resource, gid: Gid, branch: string): void {
+  committed(resource: ResourceManager, gid: Gid, branch: string): void {
     this.#effects.add(`${gid}/${branch}@${resource.name}`);
     const fact = this.decided.get(gid);
     assert(
@@ -412,7 +429,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     );
   }
 
-  rolledBack(resource: Resource, gid: Gid, branch: string): void {
+  rolledBack(resource: ResourceManager, gid: Gid, branch: string): void {
     const fact = this.decided.get(gid);
     if (fact?.decision === "abort" || this.#clients.aborted.has(gid)) return;
     // A duplicate of a branch that the decision names read-only.
@@ -425,7 +442,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     );
   }
 
-  votedNo(_resource: Resource, gid: Gid, _branch: string): void {
+  votedNo(_resource: ResourceManager, gid: Gid, _branch: string): void {
     this.#votedNo.add(gid);
   }
 

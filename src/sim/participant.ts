@@ -6,10 +6,11 @@ import { must, type Prng } from "../base/index.js";
 import type { BranchReply, Inquiry } from "../coordinator/index.js";
 import { codecs, type CoordinatorFrame, type FrameCall, type NodeView, type ParticipantFrame } from "../wire/index.js";
 import type { Host, Network } from "./network.js";
-import type { PrepareOutcome, Resource, Work } from "./resource.js";
+import type { Attachment, BranchName, ResourceManager, Work } from "./resource-manager.js";
 import { pack, unpack } from "./session-port.js";
 import type { SimNode } from "./sim-node.js";
 import type { Stream, StreamEnd } from "./stream.js";
+import { sleep, spawn, type Task } from "./task.js";
 import type { World } from "./world.js";
 
 export interface ParticipantOptions {
@@ -26,7 +27,8 @@ export interface ParticipantOptions {
   readonly encodeStreams: boolean;
 }
 
-const LOCK_POLL_MS = 15;
+/** A dead process's connections are closed within this. */
+const CLOSED_MS_MAX = 50;
 const INQUIRY_SCAN_MS = 100;
 
 export function encodeWork(work: Work): Uint8Array {
@@ -41,7 +43,7 @@ function decodeWork(payload: Uint8Array): Work | undefined {
 
 export class Instance {
   readonly name: string;
-  readonly resource: Resource;
+  readonly resource: ResourceManager;
   readonly host: Host;
   readonly #world: World;
   readonly #network: Network;
@@ -50,10 +52,18 @@ export class Instance {
   readonly #streams = new Map<SimNode, Stream>();
   readonly #views = new Map<SimNode, NodeView>();
   options: ParticipantOptions;
+  #attachment: Attachment | undefined;
   #life = 0;
   #up = false;
 
-  constructor(world: World, network: Network, name: string, resource: Resource, nodes: readonly SimNode[], options: ParticipantOptions) {
+  constructor(
+    world: World,
+    network: Network,
+    name: string,
+    resource: ResourceManager,
+    nodes: readonly SimNode[],
+    options: ParticipantOptions,
+  ) {
     this.name = name;
     this.resource = resource;
     this.#world = world;
@@ -74,6 +84,7 @@ export class Instance {
     this.#life += 1;
     this.#network.start(this.host);
     this.#world.mark(this.name, "start");
+    this.#attachment = this.resource.attach(`${this.name}/${this.#life}`, this.#prng, this.options.lockTimeoutMs);
     for (const node of this.#nodes) this.#attach(node, this.#life);
     this.#scan(this.#life);
   }
@@ -85,6 +96,8 @@ export class Instance {
     this.#views.clear();
     this.#world.mark(this.name, "crash");
     this.#network.stop(this.host);
+    const owner = `${this.name}/${this.#life}`;
+    this.#world.after(this.#prng.float() * CLOSED_MS_MAX, () => this.resource.ownerGone(owner));
   }
 
   #alive(life: number): boolean {
@@ -124,7 +137,7 @@ export class Instance {
         this.#send(opened, {
           hello: { participant: this.resource.name, participantKind: this.resource.kind, instance: this.name, version: "sim" },
           replies: [],
-          inquiries: this.resource.up ? this.resource.inDoubt().map(({ gid, branch }) => ({ gid, branch })) : [],
+          inquiries: (this.#attachment?.inDoubt() ?? []).map(({ gid, branch }) => ({ gid, branch })),
         });
       },
     );
@@ -143,11 +156,12 @@ export class Instance {
   // ---- calls
 
   #received(node: SimNode, stream: Stream, frame: CoordinatorFrame): void {
+    const life = this.#life;
+    const attachment = must(this.#attachment, "the attachment of a running instance");
     if (frame.view !== undefined) {
       this.#views.set(node, frame.view);
-      if (this.resource.up) this.resource.forgetBelow(frame.view.forgottenBelowMs);
+      spawn(this.#world, () => this.#alive(life), attachment.forgetBelow(frame.view.forgottenBelowMs));
     }
-    const life = this.#life;
     for (const call of frame.calls) {
       this.#world.mark(
         this.name,
@@ -155,51 +169,38 @@ export class Instance {
         () => `${call.gid} ${call.branch} epoch ${call.epoch} attempt ${call.attempt}`,
       );
       if (this.#prng.chance(this.options.hangChance)) continue;
-      this.#world.after(this.#prng.exponential(this.options.workMsMean), () => {
-        if (this.#alive(life)) this.#perform(stream, call, life, this.#world.now + this.options.lockTimeoutMs);
-      });
+      spawn(this.#world, () => this.#alive(life), this.#serve(stream, call, life));
     }
     for (const { gid, branch, answer } of frame.answers) {
       this.#world.mark(this.name, `told ${answer} by ${node.name}`, () => `${gid} ${branch}`);
-      if (!this.resource.up) continue;
-      if (answer === "commit") this.resource.commit(gid, branch);
-      else if (answer === "rollback") this.resource.rollback(gid, branch);
-      if (answer === "commit" || answer === "rollback") this.#world.cover("resolved-by-inquiry");
+      if (answer !== "commit" && answer !== "rollback") continue;
+      this.#world.cover("resolved-by-inquiry");
+      spawn(this.#world, () => this.#alive(life), this.#settle(answer, { gid, branch }));
     }
   }
 
-  #perform(stream: Stream, call: FrameCall, life: number, lockUntil: number): void {
+  *#settle(answer: "commit" | "rollback", name: BranchName): Task<void> {
+    const attachment = must(this.#attachment, "the attachment of a running instance");
+    yield* answer === "commit" ? attachment.commit(name) : attachment.rollback(name);
+  }
+
+  *#serve(stream: Stream, call: FrameCall, life: number): Task<void> {
     const { phase, gid, branch } = call;
-    if (!this.resource.up || this.#prng.chance(this.options.failChance)) {
-      this.#reply(stream, life, { phase, gid, branch, result: { kind: "failed", detail: "the database is down" } });
-      return;
-    }
-    if (phase === "prepare") {
-      const outcome = this.#prng.chance(this.options.refuseChance)
-        ? this.resource.refuse(gid, branch, "refused")
-        : this.resource.prepare(gid, branch, decodeWork(call.payload), call.epoch);
-      this.#voted(stream, call, life, lockUntil, outcome);
-      return;
-    }
-    if (phase === "commit") this.resource.commit(gid, branch);
-    else this.resource.rollback(gid, branch);
-    this.#reply(stream, life, { phase, gid, branch, result: { kind: "done" } });
+    yield* sleep(this.#world, this.#prng.exponential(this.options.workMsMean));
+    const reply = this.#prng.chance(this.options.failChance) ? undefined : yield* this.#perform(call);
+    this.#reply(stream, life, reply ?? { phase, gid, branch, result: { kind: "failed", detail: "the database is down" } });
   }
 
-  #voted(stream: Stream, call: FrameCall, life: number, lockUntil: number, outcome: PrepareOutcome): void {
-    const { gid, branch } = call;
-    if (outcome !== "locked") {
-      this.#reply(stream, life, { phase: "prepare", gid, branch, result: { kind: "vote", ...outcome } });
-      return;
+  *#perform(call: FrameCall): Task<BranchReply | undefined> {
+    const { phase, gid, branch } = call;
+    const attachment = must(this.#attachment, "the attachment of a running instance");
+    if (phase !== "prepare") {
+      const done = phase === "commit" ? yield* attachment.commit(call) : yield* attachment.rollback(call);
+      return done ? { phase, gid, branch, result: { kind: "done" } } : undefined;
     }
-    if (this.#world.now >= lockUntil) {
-      const refused = this.resource.refuse(gid, branch, "lock timeout");
-      if (refused !== "locked") this.#voted(stream, call, life, lockUntil, refused);
-      return;
-    }
-    this.#world.after(LOCK_POLL_MS * (0.5 + this.#prng.float()), () => {
-      if (this.#alive(life)) this.#perform(stream, call, life, lockUntil);
-    });
+    const refuse = this.#prng.chance(this.options.refuseChance);
+    const voted = yield* attachment.prepare(call, decodeWork(call.payload), call.epoch, refuse);
+    return voted === undefined ? undefined : { phase, gid, branch, result: { kind: "vote", ...voted } };
   }
 
   /** What was done is durable by now; only the answer can still be lost. */
@@ -226,11 +227,9 @@ export class Instance {
   }
 
   #inquire(): void {
-    if (!this.resource.up || this.#streams.size === 0) return;
-    const { inquiryDelayMs } = this.options;
-    const old = this.resource.inDoubt().some((branch) => this.#world.now - branch.preparedAt >= inquiryDelayMs);
-    if (!old) return;
-    const inquiries: Inquiry[] = this.resource.due(inquiryDelayMs).map(({ gid, branch }) => ({ gid, branch }));
+    if (this.#streams.size === 0) return;
+    const due = must(this.#attachment, "the attachment of a running instance").due(this.options.inquiryDelayMs);
+    const inquiries: Inquiry[] = due.map(({ gid, branch }) => ({ gid, branch }));
     if (inquiries.length === 0) return;
     const nodes = [...this.#streams.keys()];
     const leader = nodes.find((node) => this.#views.get(node)?.role === "leading");

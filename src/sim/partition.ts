@@ -10,6 +10,27 @@ import type { Host } from "./network.js";
  */
 export type Shape = "one" | "halves" | "ring" | "one-way" | "bridge" | "outsiders";
 
+/**
+ * FoundationDB's swizzle: some hosts lose their connections one after the other, and get them back in another order. Each stage is
+ * the whole map of blocked pairs; the last one is empty.
+ */
+export function swizzledPairs(prng: Prng, nodes: readonly Host[]): readonly (readonly (readonly [Host, Host])[])[] {
+  const chosen = prng.shuffle(nodes).slice(0, prng.int(1, nodes.length));
+  const cutOff = new Set<Host>();
+  const map = (): readonly (readonly [Host, Host])[] =>
+    nodes.flatMap((a) => nodes.filter((b) => a !== b && (cutOff.has(a) || cutOff.has(b))).map((b) => [a, b] as const));
+  const stages = [];
+  for (const host of chosen) {
+    cutOff.add(host);
+    stages.push(map());
+  }
+  for (const host of prng.shuffle(chosen)) {
+    cutOff.delete(host);
+    stages.push(map());
+  }
+  return stages;
+}
+
 export function blockedPairs(
   prng: Prng,
   shape: Shape,

@@ -31,6 +31,7 @@ export class PeerPort implements NetPort {
   readonly #others: ReadonlyMap<NodeId, PeerHost>;
   readonly #deliver: (input: ZabInput) => void;
   readonly #sent: (message: ControlMessage | SessionMessage) => void;
+  readonly #tinyFrames: boolean;
   readonly #sessions = new Map<SessionId, Session>();
   readonly #controls = new Map<NodeId, ControlMessage[]>();
   readonly #dirty = new Set<SessionId>();
@@ -44,8 +45,10 @@ export class PeerPort implements NetPort {
     others: ReadonlyMap<NodeId, PeerHost>,
     deliver: (input: ZabInput) => void,
     /** Sees every message as it leaves. */ sent: (message: ControlMessage | SessionMessage) => void,
+    /** Each message goes in a frame of its own. */ tinyFrames: boolean,
   ) {
     this.#sent = sent;
+    this.#tinyFrames = tinyFrames;
     this.#world = world;
     this.#network = network;
     this.#self = self;
@@ -141,7 +144,8 @@ export class PeerPort implements NetPort {
     if (this.#world.tracing)
       for (const message of record.outbox) this.#world.note(`n${this.#self.id}`, `=> n${record.peer}`, () => show(message));
     for (const message of record.outbox) this.#sent(message);
-    record.stream.send(record.side, codecs.session.encode(record.outbox));
+    if (this.#tinyFrames) for (const message of record.outbox) record.stream.send(record.side, codecs.session.encode([message]));
+    else record.stream.send(record.side, codecs.session.encode(record.outbox));
     record.outbox = [];
   }
 

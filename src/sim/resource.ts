@@ -1,55 +1,44 @@
 /**
- * A simulated database that takes part in transactions: accounts, locks, prepared branches, outcome rows.
+ * A simulated key-value store that takes part in transactions: accounts, locks, prepared branches, outcome rows.
  *
- * Durable state survives a crash, work that was not prepared does not. Two kinds: "kv" remembers roll backs and so refuses a late
- * prepare; "sql" remembers only commits (its outcome row is written inside the branch) and may prepare again after a roll back,
- * which an inquiry then settles. Neither ever decides alone. Calls are idempotent. Rows of gids that the cluster has forgotten are
- * dropped, and such gids take no new work; what effects there were is kept apart from them, for the run's oracles.
+ * Durable state survives a crash, work that was not prepared does not. It remembers roll backs and so refuses a late prepare. It
+ * never decides alone. Calls are idempotent. Rows of gids that the cluster has forgotten are dropped, and such gids take no new
+ * work; what effects there were is kept apart from them, for the run's oracles.
  */
-import { assert, gidTimeMs, type Gid } from "../base/index.js";
+import { assert, gidTimeMs, type Gid, type Prng } from "../base/index.js";
 import type { Vote } from "../txn/index.js";
+import {
+  AskTimes,
+  gidOf,
+  keyOf,
+  OVERDRAFT,
+  type Attachment,
+  type BranchName,
+  type EffectRow,
+  type ResourceManager,
+  type ResourceWatcher,
+  type Voted,
+  type Work,
+} from "./resource-manager.js";
+import { sleep, type Task } from "./task.js";
 import type { World } from "./world.js";
-
-/** Changes to accounts, or a question about one. */
-export interface Work {
-  readonly deltas: readonly (readonly [account: string, amount: number])[];
-  readonly reads: readonly string[];
-}
-
-export type ResourceKind = "kv" | "sql";
-
-export interface EffectRow {
-  readonly gid: Gid;
-  readonly branch: string;
-  readonly effects: number;
-}
-
-/** Told about what happens to branches, for the run's oracles. */
-export interface ResourceWatcher {
-  committed(resource: Resource, gid: Gid, branch: string): void;
-  /** A prepared branch was rolled back. */
-  rolledBack(resource: Resource, gid: Gid, branch: string): void;
-  votedNo(resource: Resource, gid: Gid, branch: string): void;
-}
 
 interface Prepared {
   readonly gid: Gid;
   readonly branch: string;
   readonly work: Work;
   readonly preparedAt: number;
-  askAt: number;
-  askDelayMs: number;
 }
 
-export type PrepareOutcome = { readonly vote: Vote; readonly detail: string } | "locked";
+export type PrepareOutcome = Voted | "locked";
 
-/** No balance goes below minus this: a branch that would votes no. */
-const OVERDRAFT = 300;
-const ASK_DELAY_MS_MAX = 2_000;
+const LOCK_POLL_MS = 15;
+const BRING_ATTEMPTS = 5;
+const LOCKED_PAUSE_MS = 20;
 
-export class Resource {
+export class KvResource implements ResourceManager {
+  readonly kind = "kv";
   readonly name: string;
-  readonly kind: ResourceKind;
   readonly #world: World;
   readonly #watcher: ResourceWatcher;
   // ---- durable
@@ -64,10 +53,9 @@ export class Resource {
   readonly #working = new Map<string, { readonly work: Work; readonly owner: string }>();
   #up = true;
 
-  constructor(world: World, name: string, kind: ResourceKind, accounts: readonly string[], watcher: ResourceWatcher) {
+  constructor(world: World, name: string, accounts: readonly string[], watcher: ResourceWatcher) {
     this.#world = world;
     this.name = name;
-    this.kind = kind;
     this.#watcher = watcher;
     for (const account of accounts) this.#accounts.set(account, 0);
   }
@@ -99,7 +87,7 @@ export class Resource {
   }
 
   /** Every prepared branch, oldest first. */
-  inDoubt(): readonly Prepared[] {
+  prepared(): readonly Prepared[] {
     return [...this.#prepared.values()];
   }
 
@@ -170,7 +158,7 @@ export class Resource {
   }
 
   /** Votes no, for a reason of its caller's. */
-  refuse(gid: Gid, branch: string, detail: string): PrepareOutcome {
+  refuse(gid: Gid, branch: string, detail: string): Voted {
     const key = keyOf(gid, branch);
     // What was promised stays promised.
     if (this.#prepared.has(key) || this.#outcomes.get(key) === "committed") return { vote: "yes", detail: "" };
@@ -211,7 +199,7 @@ export class Resource {
       this.#unlock(key, prepared.work);
       this.#watcher.rolledBack(this, gid, branch);
     }
-    if (this.kind === "kv" && !this.#isForgotten(gid)) this.#outcomes.set(key, "rolled-back");
+    if (!this.#isForgotten(gid)) this.#outcomes.set(key, "rolled-back");
   }
 
   /** The cluster has forgotten every gid older than this. The floor and the rows change in one durable step. */
@@ -225,17 +213,13 @@ export class Resource {
     }
   }
 
-  /** Prepared branches whose next question is due; each one's delay doubles. */
-  due(firstDelayMs: number): readonly Prepared[] {
-    const now = this.#world.now;
-    const out: Prepared[] = [];
-    for (const prepared of this.#prepared.values()) {
-      if (prepared.askAt > now) continue;
-      prepared.askDelayMs = Math.min(ASK_DELAY_MS_MAX, Math.max(firstDelayMs, prepared.askDelayMs * 2));
-      prepared.askAt = now + prepared.askDelayMs;
-      out.push(prepared);
-    }
-    return out;
+  attach(owner: string, prng: Prng, lockTimeoutMs: number): Attachment {
+    return new KvAttachment(this.#world, this, owner, prng, lockTimeoutMs);
+  }
+
+  /** It runs inside its process: there is no connection. */
+  breakSession(): boolean {
+    return false;
   }
 
   crash(): void {
@@ -258,7 +242,7 @@ export class Resource {
   }
 
   #remember(key: string, gid: Gid, branch: string, work: Work): void {
-    this.#prepared.set(key, { gid, branch, work, preparedAt: this.#world.now, askAt: this.#world.now, askDelayMs: 0 });
+    this.#prepared.set(key, { gid, branch, work, preparedAt: this.#world.now });
   }
 
   #canRead(key: string, work: Work): boolean {
@@ -277,10 +261,73 @@ export class Resource {
   }
 }
 
-function keyOf(gid: Gid, branch: string): string {
-  return `${gid}/${branch}`;
-}
+class KvAttachment implements Attachment {
+  readonly #world: World;
+  readonly #resource: KvResource;
+  readonly #owner: string;
+  readonly #prng: Prng;
+  readonly #lockTimeoutMs: number;
+  readonly #asks = new AskTimes();
 
-function gidOf(key: string): Gid {
-  return key.slice(0, key.indexOf("/")) as Gid;
+  constructor(world: World, resource: KvResource, owner: string, prng: Prng, lockTimeoutMs: number) {
+    this.#world = world;
+    this.#resource = resource;
+    this.#owner = owner;
+    this.#prng = prng;
+    this.#lockTimeoutMs = lockTimeoutMs;
+  }
+
+  *prepare({ gid, branch }: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<Voted | undefined> {
+    const lockUntil = this.#world.now + this.#lockTimeoutMs;
+    const resource = this.#resource;
+    for (;;) {
+      if (!resource.up) return undefined;
+      const late = this.#world.now >= lockUntil;
+      const outcome = refuse ? resource.refuse(gid, branch, "refused") : resource.prepare(gid, branch, work, epoch);
+      if (outcome !== "locked") return outcome;
+      if (late) return resource.refuse(gid, branch, "lock timeout");
+      yield* sleep(this.#world, LOCK_POLL_MS * (0.5 + this.#prng.float()));
+    }
+  }
+
+  *commit({ gid, branch }: BranchName): Task<boolean> {
+    if (!this.#resource.up) return false;
+    this.#resource.commit(gid, branch);
+    return true;
+  }
+
+  *rollback({ gid, branch }: BranchName): Task<boolean> {
+    if (!this.#resource.up) return false;
+    this.#resource.rollback(gid, branch);
+    return true;
+  }
+
+  *bring({ gid, branch }: BranchName, work: Work, pauseMs: () => number): Task<Vote> {
+    for (let attempt = 0; attempt < BRING_ATTEMPTS; attempt++) {
+      yield* sleep(this.#world, pauseMs());
+      if (!this.#resource.up) return "no";
+      if (!this.#resource.begin(gid, branch, work, this.#owner)) {
+        yield* sleep(this.#world, LOCKED_PAUSE_MS);
+        continue;
+      }
+      yield* sleep(this.#world, pauseMs());
+      if (!this.#resource.up) return "no";
+      const { vote } = this.#resource.prepareBrought(gid, branch);
+      yield* sleep(this.#world, pauseMs());
+      return vote;
+    }
+    return "no";
+  }
+
+  inDoubt(): readonly BranchName[] {
+    return this.#resource.up ? this.#resource.prepared() : [];
+  }
+
+  due(firstDelayMs: number): readonly BranchName[] {
+    return this.#resource.up ? this.#asks.due(this.#resource.prepared(), this.#world.now, firstDelayMs) : [];
+  }
+
+  *forgetBelow(floorMs: number): Task<void> {
+    if (this.#resource.up) this.#resource.forgetBelow(floorMs);
+  }
 }

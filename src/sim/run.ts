@@ -58,10 +58,10 @@ const COMMITS_MORE = 3;
 
 export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
   const world = new World(seed, options.trace ?? false);
-  const drawn = drawSwarm(world.fork("swarm"), options.safetyMs ?? SAFETY_MS);
+  const drawn = drawSwarm((label) => world.fork(label), options.safetyMs ?? SAFETY_MS);
   const swarm = options.adjust === undefined ? drawn : options.adjust(drawn);
   world.mark("run", "swarm", () => JSON.stringify(swarm));
-  const plan: Plan = { failpointChance: 0, onDied: () => undefined, onSubmitted: () => undefined };
+  const plan: Plan = { failpointChance: 0, buggify: true, onDied: () => undefined, onSubmitted: () => undefined };
   const cluster = buildCluster(world, swarm, plan);
   const nemesis = new Nemesis(cluster, plan);
   startCluster(cluster);
@@ -200,7 +200,7 @@ function describe({ nodes, resources }: Cluster): string {
     );
   });
   for (const resource of resources) {
-    const doubts = resource.inDoubt().map(({ gid, branch }) => `${gid}/${branch}`);
+    const doubts = resource.prepared().map(({ gid, branch }) => `${gid}/${branch}`);
     lines.push(`${resource.name} ${resource.preparedCount} prepared, ${resource.lockCount} locks ${doubts.slice(0, 5).join(" ")}`);
   }
   return `\n${lines.join("\n")}`;

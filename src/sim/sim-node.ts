@@ -1,7 +1,7 @@
 /**
  * One simulated process around the production replica: its lives, its pauses, its turn of the event loop.
  */
-import { equalZxid, formatZxid, must, type NodeId, type Prng, type Zxid } from "../base/index.js";
+import { equalZxid, formatZxid, must, type BuggifyPoint, type NodeId, type Prng, type Zxid } from "../base/index.js";
 import { Replica, type FailpointName, type ReplicaOptions, type StatePort } from "../replica/index.js";
 import type { ControlMessage, PersistRequest, SessionId, SessionMessage } from "../zab/index.js";
 import type { Disk } from "./disk.js";
@@ -22,6 +22,8 @@ export interface NodeWatcher {
   readAnswered(node: SimNode, mark: Zxid): void;
   /** True: the process dies at this very point. */
   failpoint(node: SimNode, name: FailpointName): boolean;
+  /** True: this node takes a rare branch of its code here. */
+  buggify(point: BuggifyPoint): boolean;
   /** The process is gone, by plan or because it reached a failpoint. */
   died(node: SimNode): void;
 }
@@ -31,6 +33,7 @@ export interface NodeOptions {
   /** One turn of the event loop takes at least this long: what arrives meanwhile is in the same turn. */
   readonly turnMs: number;
   readonly encodeStreams: boolean;
+  readonly tinyFrames: boolean;
   readonly snapshotMsMean: number;
   readonly snapshotFailChance: number;
 }
@@ -83,6 +86,8 @@ export class SimNode implements PeerHost {
     this.#watcher = watcher;
     this.#prng = world.fork(`node/${id}`);
     this.disk = disk;
+    // LogPort: any write or sync error ends the process.
+    disk.onFailed = () => this.crash();
     this.host = network.addHost();
   }
 
@@ -140,6 +145,7 @@ export class SimNode implements PeerHost {
         deliver((replica) => replica.input(input));
       },
       (message) => this.#watcher.sent(this, message),
+      this.#options.tinyFrames,
     );
     this.#streams = new StreamPort(deliver, this.#options.encodeStreams, {
       asked: () => this.#watcher.readAsked(),
@@ -165,6 +171,7 @@ export class SimNode implements PeerHost {
             event: (name, fields) => this.#watcher.event(this, name, fields),
             failpoint: (name) => (this.#watcher.failpoint(this, name) ? "halt" : "continue"),
           },
+          buggify: (point) => this.#watcher.buggify(point),
         },
         recovered,
       );

@@ -7,7 +7,7 @@ import type { BranchSpec, Vote } from "../txn/index.js";
 import type { Asked, Client } from "./client.js";
 import { encodeWork } from "./participant.js";
 import { registerStep, type Registers } from "./registers.js";
-import type { Resource, Work } from "./resource.js";
+import type { Attachment, ResourceManager, Work } from "./resource-manager.js";
 import { all, sleep, spawn, type Task } from "./task.js";
 
 export interface WorkloadOptions {
@@ -27,12 +27,15 @@ export interface WorkloadOptions {
   /** Prepares before the cluster knows of the transaction, against the rules, and dies: only an inquiry settles that. */
   readonly reckless: number;
   readonly resourceMsMean: number;
+  readonly lockTimeoutMs: number;
   readonly timeoutMs: number;
 }
 
 /** What all clients share. */
 export interface Shared {
-  readonly resources: readonly Resource[];
+  readonly resources: readonly ResourceManager[];
+  /** Of each life of each client, by client and resource. */
+  readonly attachments: Map<string, Attachment>;
   readonly recent: Gid[];
   readonly registers: Registers;
   /** Gids that some client asked to abort. */
@@ -49,7 +52,7 @@ export interface Shared {
 
 interface Planned {
   readonly spec: BranchSpec;
-  readonly resource: Resource;
+  readonly resource: ResourceManager;
   readonly work: Work;
 }
 
@@ -219,23 +222,20 @@ function* open(client: Client, shared: Shared, gid: Gid, branches: readonly Bran
   return answer?.kind === "opened";
 }
 
+function attachmentOf(client: Client, shared: Shared, resource: ResourceManager): Attachment {
+  const key = `${client.id}/${resource.name}`;
+  let attachment = shared.attachments.get(key);
+  if (attachment === undefined) {
+    attachment = resource.attach(client.id, client.prng, shared.options.lockTimeoutMs);
+    shared.attachments.set(key, attachment);
+  }
+  return attachment;
+}
+
 /** Runs the client's own work and prepares it; the vote. */
 function* bring(client: Client, shared: Shared, gid: Gid, { spec, resource, work }: Planned): Task<Vote> {
   const pauseMs = (): number => client.prng.exponential(shared.options.resourceMsMean);
-  for (let attempt = 0; attempt < 5; attempt++) {
-    yield* sleep(client.world, pauseMs());
-    if (!resource.up) return "no";
-    if (!resource.begin(gid, spec.id, work, client.id)) {
-      yield* sleep(client.world, 20);
-      continue;
-    }
-    yield* sleep(client.world, pauseMs());
-    if (!resource.up) return "no";
-    const { vote } = resource.prepareBrought(gid, spec.id);
-    yield* sleep(client.world, pauseMs());
-    return vote;
-  }
-  return "no";
+  return yield* attachmentOf(client, shared, resource).bring({ gid, branch: spec.id }, work, pauseMs);
 }
 
 function* reckless(client: Client, shared: Shared, gid: Gid, brought: readonly Planned[]): Task<void> {
@@ -281,7 +281,13 @@ function* commit(
 function* abort(client: Client, shared: Shared, gid: Gid, prepared: readonly Planned[]): Task<void> {
   const { recorder } = client;
   shared.aborted.add(gid);
-  for (const { resource, spec } of prepared) if (resource.up) resource.rollback(gid, spec.id);
+  const life = client.life;
+  for (const { resource, spec } of prepared) {
+    const rollBack = function* (): Task<void> {
+      yield* attachmentOf(client, shared, resource).rollback({ gid, branch: spec.id });
+    };
+    spawn(client.world, () => client.alive(life), rollBack());
+  }
   const process = recorder.process();
   recorder.write(process, "invoke", "decide", gid, "abort", { client: client.id });
   complete(client, process, gid, "abort", yield* client.ask({ kind: "abort", gid }));

@@ -15,7 +15,6 @@ export class World {
   readonly tracing: boolean;
   /** What happened how often: named situations, for the batch's report. */
   readonly coverage = new Map<string, number>();
-  readonly #prng: Prng;
   readonly #queue = new EventQueue();
   readonly #codes = new Map<string, number>();
   readonly #lines: string[] = [];
@@ -27,7 +26,6 @@ export class World {
   constructor(seed: number, tracing: boolean) {
     this.seed = seed;
     this.tracing = tracing;
-    this.#prng = new Prng(`quorate-sim/${seed}`);
   }
 
   /** Virtual milliseconds since the run began. */
@@ -52,8 +50,9 @@ export class World {
     return this.#lines;
   }
 
+  /** The generator of one concern. It depends on the seed and the label alone: a new concern changes nothing of the others. */
   fork(label: string): Prng {
-    return this.#prng.fork(label);
+    return new Prng(`quorate-sim/${this.seed}/${label}`);
   }
 
   at(time: number, run: () => void): void {

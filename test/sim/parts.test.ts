@@ -4,7 +4,7 @@ import { bootstrapConfiguration, parseMembers } from "../../src/config/index.js"
 import { Disk } from "../../src/sim/disk.js";
 import { EventQueue } from "../../src/sim/event-queue.js";
 import { Network, type NetworkOptions } from "../../src/sim/network.js";
-import { Resource } from "../../src/sim/resource.js";
+import { KvResource } from "../../src/sim/resource.js";
 import type { Stream } from "../../src/sim/stream.js";
 import { World } from "../../src/sim/world.js";
 
@@ -120,6 +120,22 @@ describe("a disk", () => {
     disk.crash();
     expect(disk.recover().log).toMatchObject({ applied: zxid(3, 7), base: zxid(3, 7), entries: [] });
   });
+  test.each(["full", "failing"] as const)("says once that a write failed when it is %s, and loses what was not synced", (how) => {
+    const { world, disk } = make(1);
+    let durable = 0;
+    let failures = 0;
+    disk.onFailed = () => (failures += 1);
+    disk.submit([{ seq: 1, op: { kind: "append", previous: ZXID_ZERO, entries: [entry(1)] } }], (seq) => (durable = seq));
+    world.runUntil(100);
+    if (how === "full") disk.full = true;
+    else disk.failNextSync = true;
+    disk.submit([{ seq: 2, op: { kind: "append", previous: zxid(1, 1), entries: [entry(2), entry(3)] } }], (seq) => (durable = seq));
+    world.runUntil(200);
+    expect({ durable, failures }).toEqual({ durable: 1, failures: 1 });
+    disk.crash();
+    expect(disk.recover().log.entries.length).toBeLessThanOrEqual(3);
+    expect(disk.holds(zxid(1, 1))).toBe(true);
+  });
   test("refuses an append that leaves a gap", () => {
     const { world, disk } = make(1);
     disk.submit([{ seq: 1, op: { kind: "append", previous: zxid(1, 4), entries: [entry(5)] } }], () => undefined);
@@ -128,17 +144,17 @@ describe("a disk", () => {
   });
 });
 
-describe("a simulated resource", () => {
+describe("a simulated key-value store", () => {
   const GID: Gid = gid(`q-${"0".repeat(32)}`);
   const work = (amount: number) => ({ deltas: [["a1", amount] as const], reads: [] });
-  const make = (kind: "kv" | "sql") =>
-    new Resource(new World(1, false), "p1", kind, ["a1", "a2"], {
+  const make = () =>
+    new KvResource(new World(1, false), "p1", ["a1", "a2"], {
       committed: () => undefined,
       rolledBack: () => undefined,
       votedNo: () => undefined,
     });
   test("keeps a prepared branch and its locks over a crash, and loses work that was not prepared", () => {
-    const resource = make("kv");
+    const resource = make();
     expect(resource.prepare(GID, "b1", work(5), 1)).toMatchObject({ vote: "yes" });
     expect(resource.begin(GID, "b2", { deltas: [["a2", 1]], reads: [] }, "c1")).toBe(true);
     resource.crash();
@@ -148,7 +164,7 @@ describe("a simulated resource", () => {
     expect(resource.prepareBrought(GID, "b2")).toMatchObject({ vote: "no" });
   });
   test("takes effect once however often it is told to commit", () => {
-    const resource = make("sql");
+    const resource = make();
     resource.prepare(GID, "b1", work(5), 1);
     resource.commit(GID, "b1");
     resource.commit(GID, "b1");
@@ -157,23 +173,18 @@ describe("a simulated resource", () => {
     expect(resource.preparedCount).toBe(0);
     expect(resource.effects()).toEqual([{ gid: GID, branch: "b1", effects: 1 }]);
   });
-  test("remembers a roll back it never had a branch for only when it is of the kind that does", () => {
-    for (const [kind, vote] of [
-      ["kv", "no"],
-      ["sql", "yes"],
-    ] as const) {
-      const resource = make(kind);
-      resource.rollback(GID, "b1");
-      expect(resource.prepare(GID, "b1", work(5), 1)).toMatchObject({ vote });
-    }
+  test("remembers a roll back it never had a branch for", () => {
+    const resource = make();
+    resource.rollback(GID, "b1");
+    expect(resource.prepare(GID, "b1", work(5), 1)).toMatchObject({ vote: "no" });
   });
   test("votes no for a branch it does not hold and for an epoch that is over", () => {
-    const resource = make("kv");
+    const resource = make();
     expect(resource.prepare(GID, "b1", undefined, 5)).toMatchObject({ vote: "no" });
     expect(resource.prepare(GID, "b2", work(1), 4)).toMatchObject({ vote: "no" });
   });
   test("never commits what it did not prepare, nor rolls back what it committed", () => {
-    const resource = make("kv");
+    const resource = make();
     expect(() => resource.commit(GID, "b1")).toThrow("never prepared");
     resource.prepare(GID, "b1", work(1), 1);
     resource.commit(GID, "b1");
