@@ -4,8 +4,10 @@
  * Every event is recorded before a request is sent or after its answer arrived, by the one process that all clients of a run live in, so
  * its clock orders them.
  */
-import { writeFileSync } from "node:fs";
+import { closeSync, openSync, writeSync } from "node:fs";
 import { formatHistory, type HistoryEvent, type HistoryValue } from "../src/check/index.js";
+
+const CHUNK = 5_000;
 
 type Fields = Omit<HistoryEvent, "index" | "time">;
 
@@ -35,6 +37,12 @@ export class HistoryWriter {
   }
 
   save(file: string): void {
-    writeFileSync(file, formatHistory(this.#events));
+    const fd = openSync(file, "w");
+    try {
+      // In pieces: a long run's history is larger than a string may be.
+      for (let i = 0; i < this.#events.length; i += CHUNK) writeSync(fd, formatHistory(this.#events.slice(i, i + CHUNK)));
+    } finally {
+      closeSync(fd);
+    }
   }
 }

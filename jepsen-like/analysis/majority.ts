@@ -3,9 +3,9 @@
  */
 
 /** True when more than half of `all` are in `up` and each of those reaches each other, in both directions. Meant for a handful of nodes. */
-export function majorityConnected(all: readonly number[], up: readonly number[], connected: (a: number, b: number) => boolean): boolean {
+export function majorityConnected<T extends number>(all: readonly T[], up: readonly T[], connected: (a: T, b: T) => boolean): boolean {
   const needed = Math.floor(all.length / 2) + 1;
-  const grow = (group: readonly number[], rest: readonly number[]): boolean =>
+  const grow = (group: readonly T[], rest: readonly T[]): boolean =>
     group.length >= needed ||
     rest.some((node, i) => group.every((member) => connected(member, node)) && grow([...group, node], rest.slice(i + 1)));
   return grow([], up);

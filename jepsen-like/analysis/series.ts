@@ -12,6 +12,7 @@ export interface Step {
   /** From request to answer, of those answered in this step, ms; undefined: none was. */
   readonly p50Ms: number | undefined;
   readonly p99Ms: number | undefined;
+  readonly p999Ms: number | undefined;
   /** Requests to commit sent and not answered at the end of the step. */
   readonly open: number;
 }
@@ -24,6 +25,32 @@ export interface InDoubtSample {
 const STEPS_MAX = 150;
 const STEP_S = [0.25, 0.5, 1, 2, 5, 10, 30, 60];
 const NS = 1e9;
+
+/** From request to decision, over a whole run, ms; undefined: nothing was decided. */
+export interface Latencies {
+  readonly p50Ms: number | undefined;
+  readonly p99Ms: number | undefined;
+  readonly p999Ms: number | undefined;
+  readonly maxMs: number | undefined;
+  /** Decisions told to a client that asked to commit, and how many of them a second. */
+  readonly decisions: number;
+  readonly perS: number;
+}
+
+export function latencies(history: readonly HistoryEvent[]): Latencies {
+  const known = decisionPoints(history).filter(({ outcome, atNs }) => outcome !== "unknown" && atNs < Infinity);
+  const sorted = known.map(({ invokedNs, atNs }) => (atNs - invokedNs) / 1e6).sort((a, b) => a - b);
+  const of = (q: number): number | undefined => tenth(quantile(sorted, q));
+  const seconds = loadEndS(history);
+  return {
+    p50Ms: of(0.5),
+    p99Ms: of(0.99),
+    p999Ms: of(0.999),
+    maxMs: of(1),
+    decisions: known.length,
+    perS: seconds === 0 ? 0 : Math.round(known.length / seconds),
+  };
+}
 
 /** Over the time in which the workload ran. */
 export function series(history: readonly HistoryEvent[]): {
@@ -57,6 +84,7 @@ export function series(history: readonly HistoryEvent[]): {
       abortsPerS: (aborts[i] ?? 0) / stepS,
       p50Ms: quantile(list, 0.5),
       p99Ms: quantile(list, 0.99),
+      p999Ms: quantile(list, 0.999),
       open,
     };
   });
@@ -79,6 +107,10 @@ export function quantile(sorted: readonly number[], q: number): number | undefin
 function loadEndS(history: readonly HistoryEvent[]): number {
   const last = operations(history).reduce((end, { invoke, complete }) => Math.max(end, complete?.time ?? invoke.time), 0);
   return (last === 0 ? endNs(history) : last) / NS;
+}
+
+function tenth(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms * 10) / 10;
 }
 
 function zeros(count: number): number[] {

@@ -7,6 +7,8 @@ export interface Thickness {
   readonly okDecisions: number;
   readonly committed: number;
   readonly aborted: number;
+  /** Of registers, answered. */
+  readonly registerOperations: number;
   /** From the beginning of the first fault to the end of the last. */
   readonly faultSeconds: number;
   readonly leaderChanges: number;
@@ -14,16 +16,44 @@ export interface Thickness {
   readonly faultsFelt: number;
   /** Branches whose participant had to ask for the outcome. */
   readonly resolvedByInquiry: number;
+  /** Calls to participants that were delivered again. */
+  readonly duplicates: number;
 }
 
-export const OK_DECISIONS_MIN = 500;
+/** What the run was meant to do. */
+export interface Aim {
+  readonly movesLeader: boolean;
+  readonly leavesDoubt: boolean;
+  readonly faultless?: boolean;
+  /** Transactions, not only registers. */
+  readonly decides: boolean;
+  readonly duplicates: boolean;
+}
+
+export const OPERATIONS_MIN = 500;
+export const DUPLICATES_MIN = 200;
 export const OUTCOME_SHARE_MIN = 0.1;
 export const LEADER_CHANGE_EVERY_S = 20;
 
 /** Why this run is too thin to be called valid; empty: it is not. */
-export function thinnessOf(run: Thickness, aim: { readonly movesLeader: boolean; readonly leavesDoubt: boolean }): readonly string[] {
+export function thinnessOf(run: Thickness, aim: Aim): readonly string[] {
   const why: string[] = [];
-  if (run.okDecisions < OK_DECISIONS_MIN) why.push(`${run.okDecisions} decisions were answered, ${OK_DECISIONS_MIN} are needed`);
+  if (aim.decides) why.push(...fewDecisions(run));
+  else if (run.registerOperations < OPERATIONS_MIN)
+    why.push(`${run.registerOperations} operations were answered, ${OPERATIONS_MIN} are needed`);
+  if (run.faultsFelt === 0 && aim.faultless !== true) why.push(`none of ${run.faultsInjected} faults was felt`);
+  const needed = Math.max(1, Math.floor(run.faultSeconds / LEADER_CHANGE_EVERY_S));
+  if (aim.movesLeader && run.leaderChanges < needed)
+    why.push(`${run.leaderChanges} leader changes in ${run.faultSeconds.toFixed(0)} s of faults, ${needed} are needed`);
+  if (aim.leavesDoubt && aim.decides && run.resolvedByInquiry === 0) why.push("no participant had to ask for an outcome");
+  if (aim.duplicates && run.duplicates < DUPLICATES_MIN)
+    why.push(`${run.duplicates} calls were delivered again, ${DUPLICATES_MIN} are needed`);
+  return why;
+}
+
+function fewDecisions(run: Thickness): readonly string[] {
+  const why: string[] = [];
+  if (run.okDecisions < OPERATIONS_MIN) why.push(`${run.okDecisions} decisions were answered, ${OPERATIONS_MIN} are needed`);
   const decided = run.committed + run.aborted;
   for (const [name, count] of [
     ["committed", run.committed],
@@ -31,11 +61,6 @@ export function thinnessOf(run: Thickness, aim: { readonly movesLeader: boolean;
   ] as const)
     if (count < decided * OUTCOME_SHARE_MIN || count === 0)
       why.push(`${count} of ${decided} transactions ${name}, ${OUTCOME_SHARE_MIN * 100} % are needed`);
-  if (run.faultsFelt === 0) why.push(`none of ${run.faultsInjected} faults was felt`);
-  const needed = Math.max(1, Math.floor(run.faultSeconds / LEADER_CHANGE_EVERY_S));
-  if (aim.movesLeader && run.leaderChanges < needed)
-    why.push(`${run.leaderChanges} leader changes in ${run.faultSeconds.toFixed(0)} s of faults, ${needed} are needed`);
-  if (aim.leavesDoubt && run.resolvedByInquiry === 0) why.push("no participant had to ask for an outcome");
   return why;
 }
 

@@ -4,6 +4,7 @@
  * Pure: a history in, facts out; the same facts for a run that has just ended and for a file of last year.
  */
 import { operations, type HistoryEvent, type HistoryValue } from "../../src/check/index.js";
+import { asDecisions } from "./decisions.js";
 
 /** Nanoseconds of the history's clock. */
 export interface Span {
@@ -17,6 +18,8 @@ export interface FaultBand extends Span {
   readonly verified: boolean;
   /** Before the fault, as clients saw it. */
   readonly epoch: number | undefined;
+  /** Whom it took away, when that is a participant. */
+  readonly participant: string | undefined;
   /** The nodes it was aimed at, for people: "n2", "n2, delayMs 50". */
   readonly detail: string;
 }
@@ -53,13 +56,14 @@ export function faultBands(history: readonly HistoryEvent[]): readonly FaultBand
   const open = new Map<string, HistoryEvent>();
   const close = (begin: HistoryEvent, toNs: number, verified: boolean): void => {
     const value = fields(begin.value);
-    const epoch = value["epoch"];
+    const { epoch, participant } = value;
     bands.push({
       fault: String(value["fault"]),
       fromNs: begin.time,
       toNs,
       verified,
       epoch: typeof epoch === "number" ? epoch : undefined,
+      participant: typeof participant === "string" ? participant : undefined,
       detail: detailOf(value),
     });
   };
@@ -126,7 +130,7 @@ export function reigns(history: readonly HistoryEvent[]): readonly Reign[] {
 
 /** Requests to commit, in the order of their answers. */
 export function decisionPoints(history: readonly HistoryEvent[]): readonly DecisionPoint[] {
-  return operations(history)
+  return operations(asDecisions(history))
     .flatMap(({ invoke, complete }): DecisionPoint[] => {
       if (invoke.f !== "decide" || invoke.value !== "commit") return [];
       const value = complete?.value;
@@ -148,11 +152,15 @@ export function fields(value: HistoryValue): Readonly<Record<string, HistoryValu
   return typeof value === "object" && value !== null && !Array.isArray(value) ? (value as Readonly<Record<string, HistoryValue>>) : {};
 }
 
-const NOT_DETAILS = new Set(["fault", "at", "leader", "epoch", "node", "wasLeader"]);
+const NOT_DETAILS = new Set(["fault", "at", "leader", "epoch", "node", "wasLeader", "participant"]);
 
 function detailOf(value: Readonly<Record<string, HistoryValue>>): string {
   const node = value["node"];
-  const who = typeof node === "number" ? [`n${node}${value["wasLeader"] === false ? " (follower)" : ""}`] : [];
+  const participant = value["participant"];
+  const who = [
+    ...(typeof node === "number" ? [`n${node}${value["wasLeader"] === false ? " (follower)" : ""}`] : []),
+    ...(typeof participant === "string" ? [participant] : []),
+  ];
   const rest = Object.entries(value)
     .filter(([name]) => !NOT_DETAILS.has(name))
     .map(([name, each]) => `${name} ${Array.isArray(each) ? each.map((n) => `n${String(n)}`).join("-") : String(each)}`);

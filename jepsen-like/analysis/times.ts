@@ -20,11 +20,14 @@ export interface FaultTimes {
 export interface LongestDoubt {
   /** All of it, ms; 0: none was long enough to be written. */
   readonly maxMs: number;
-  /** The worst stretch of one branch's doubt in which a majority was connected all the time, ms; undefined: the history does not say when one was. */
+  /**
+   * The worst stretch of one branch's doubt, after somebody asked for the decision, in which a majority was connected and no participant
+   * was away all the time, ms; undefined: the history does not say when one was.
+   */
   readonly withMajorityMs: number | undefined;
   /** Of that stretch: how long some coordinator was ready to run and got no processor. No protocol can hurry what does not run. */
   readonly starvedMs: number;
-  /** `gid/branch` of that one. */
+  /** `gid/branch@participant` of that one. */
   readonly key: string | undefined;
   /** Doubts that were long enough to be written. */
   readonly written: number;
@@ -74,17 +77,21 @@ function longestSilence(at: readonly number[], { fromNs, toNs }: Span): number |
 }
 
 export function longestDoubt(history: readonly HistoryEvent[]): LongestDoubt {
-  const spans = majoritySpans(history);
+  const spans = answerableSpans(history);
+  const asked = firstAsked(history);
   const starved = starvation(history);
   let [maxMs, withMajorityMs, starvedMs, written, open] = [0, 0, 0, 0, 0];
   let key: string | undefined;
   for (const event of history) {
     if (event.f !== "doubt") continue;
-    const { ms, open: isOpen } = event.value as { readonly ms: number; readonly open: boolean };
+    const { ms, open: isOpen, agoMs = 0 } = event.value as { readonly ms: number; readonly open: boolean; readonly agoMs?: number };
     written += 1;
     if (isOpen) open += 1;
     maxMs = Math.max(maxMs, ms);
-    const doubt = { fromNs: event.time - ms * NS_PER_MS, toNs: event.time };
+    const endNs = event.time - agoMs * NS_PER_MS;
+    // Before anybody asked to decide it, a transaction is open, and its branches wait for its client.
+    const askedNs = asked.get(event.key.split("/")[0] ?? "") ?? 0;
+    const doubt = { fromNs: Math.max(endNs - ms * NS_PER_MS, askedNs), toNs: endNs };
     for (const span of spans ?? []) {
       const shared = { fromNs: Math.max(span.fromNs, doubt.fromNs), toNs: Math.min(span.toNs, doubt.toNs) };
       const sharedMs = (shared.toNs - shared.fromNs) / NS_PER_MS;
@@ -97,6 +104,32 @@ export function longestDoubt(history: readonly HistoryEvent[]): LongestDoubt {
     }
   }
   return { maxMs, withMajorityMs: spans === undefined ? undefined : withMajorityMs, starvedMs, key, written, open };
+}
+
+/**
+ * When a branch in doubt could be told: a majority is connected, and no participant is away by our doing, whose vote might be missing.
+ * Undefined: the history does not say.
+ */
+function answerableSpans(history: readonly HistoryEvent[]): readonly Span[] | undefined {
+  const away = faultBands(history).filter(({ participant }) => participant !== undefined);
+  return majoritySpans(history)?.flatMap((span) => {
+    const parts: Span[] = [];
+    let { fromNs } = span;
+    for (const band of away) {
+      if (band.toNs <= fromNs || band.fromNs >= span.toNs) continue;
+      if (band.fromNs > fromNs) parts.push({ fromNs, toNs: band.fromNs });
+      fromNs = Math.max(fromNs, band.toNs);
+    }
+    return fromNs < span.toNs ? [...parts, { fromNs, toNs: span.toNs }] : parts;
+  });
+}
+
+/** When each transaction was first asked to be decided. */
+function firstAsked(history: readonly HistoryEvent[]): ReadonlyMap<string, number> {
+  const asked = new Map<string, number>();
+  for (const { type, f, key, time } of history)
+    if (type === "invoke" && (f === "decide" || f === "txn") && !asked.has(key)) asked.set(key, time);
+  return asked;
 }
 
 /** ms of waiting for a processor in a span: whole samples that end in it, never more than they are long or the span is. */

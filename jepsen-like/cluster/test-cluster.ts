@@ -1,66 +1,57 @@
 /**
- * A cluster of real processes whose every peer link goes through a proxy, with clients and two banks in this process.
- *
- * Clients and participants reach the nodes directly: what is tested here is the coordinators' network.
+ * A cluster of real processes whose every link can be broken, with clients in this process.
  */
 import { spawn } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { LocalCluster } from "../../src/cli/local-cluster.js";
-import { findPortBlock } from "../../src/cli/ports.js";
-import { metered, type DoubtSink } from "../../src/demo/in-doubt-meter.js";
-import { connect, type Attachment, type NodeId, type Quorate } from "../../src/index.js";
-import { kv, type KvParticipant } from "../../src/participant/kv/index.js";
+import { connect, type ConnectOptions, type NodeId, type Quorate } from "../../src/index.js";
 import { majorityConnected } from "../analysis/majority.js";
-import { LinkMesh } from "./link-mesh.js";
+import type { Network } from "../net/network.js";
+import { isLinked, openNetwork } from "../net/open-network.js";
+import { leaderSeenBy, type ClusterUnderTest, type Leadership, type NodeSight } from "./cluster-under-test.js";
+import { Equipment, type Need } from "./equipment.js";
 
 const READY_TIMEOUT_MS = 30_000;
 /** Longer than any pause of a composition. */
 const FROZEN_S_MAX = 10;
-export const BANKS = ["bank-a", "bank-b"] as const;
 
-export class TestCluster {
+export class TestCluster implements ClusterUnderTest {
   readonly cluster: LocalCluster;
-  readonly mesh: LinkMesh;
+  readonly network: Network;
   /** Several clients, so that races are between different streams. */
   readonly clients: readonly Quorate[];
-  readonly banks: readonly KvParticipant[];
-  readonly attachment: Attachment;
+  /** Disks and clocks of the nodes. */
+  readonly equipment: Equipment;
   readonly #dir: string;
   readonly #frozen = new Set<NodeId>();
   /** Nodes that have answered since they were started last. */
   readonly #answered = new Set<NodeId>();
 
-  private constructor(parts: Pick<TestCluster, "cluster" | "mesh" | "clients" | "banks" | "attachment">, dir: string) {
+  private constructor(parts: Pick<TestCluster, "cluster" | "network" | "clients" | "equipment">, dir: string) {
     this.cluster = parts.cluster;
-    this.mesh = parts.mesh;
+    this.network = parts.network;
     this.clients = parts.clients;
-    this.banks = parts.banks;
-    this.attachment = parts.attachment;
+    this.equipment = parts.equipment;
     this.#dir = dir;
     for (const id of this.nodes) this.#answered.add(id);
   }
 
-  /** `doubts` is told of each yes that a bank gives and of each outcome that reaches it. */
-  static async open(nodes: number, clientCount: number, nodeArgs: readonly string[], doubts: DoubtSink): Promise<TestCluster> {
+  /** `needs`: what this machine has of what the faults need. */
+  static async open(nodes: number, clientCount: number, nodeArgs: readonly string[], needs: readonly Need[]): Promise<TestCluster> {
     const dir = mkdtempSync(join(tmpdir(), "quorate-partition-"));
-    const { ports } = await findPortBlock(nodes);
-    const cluster = new LocalCluster({ clusterId: "partition", dir, ports, args: nodeArgs });
+    const network = await openNetwork(nodes);
+    const cluster = new LocalCluster({ clusterId: "partition", dir, ports: network.sites, args: nodeArgs });
     process.once("exit", () => cluster.killAll());
-    const mesh = await LinkMesh.create(
-      cluster.nodes.map((node) => node.id),
-      ports.map((each) => each.peer),
-    );
-    const test = { members: (id: number): string => membersSeenBy(cluster, mesh, id) };
-    for (const node of cluster.nodes) cluster.start(node.id, { args: ["--members", test.members(node.id)] });
+    const equipment = await Equipment.make(needs, cluster.nodes, dir);
+    for (const node of cluster.nodes)
+      cluster.start(node.id, { args: [...network.nodeArgs(node.id), ...equipment.args], env: equipment.env(node.id) });
     await cluster.ready(READY_TIMEOUT_MS);
-    const clients = await Promise.all(Array.from({ length: clientCount }, () => connect(cluster.endpoints)));
-    const banks = BANKS.map((name) => kv({ name, dir: join(dir, name) }));
-    const [first] = clients;
-    if (first === undefined) throw new RangeError("a test cluster needs a client");
-    const attachment = await first.attach(...banks.map((bank) => metered(bank, doubts)));
-    return new TestCluster({ cluster, mesh, clients, banks, attachment }, dir);
+    const clients = await Promise.all(
+      Array.from({ length: clientCount }, () => connect(cluster.endpoints, dialing(network.routes("clients")))),
+    );
+    return new TestCluster({ cluster, network, clients, equipment }, dir);
   }
 
   get nodes(): readonly NodeId[] {
@@ -71,19 +62,43 @@ export class TestCluster {
     return this.nodes.filter((id) => this.cluster.pid(id) !== undefined);
   }
 
-  /** As the clients see it: the one with the highest epoch wins. */
-  leader(): { readonly id: NodeId; readonly epoch: number } | undefined {
-    const views = this.clients.flatMap((client) => {
-      const view = client.view();
-      return view?.leader === undefined || !view.established ? [] : [{ id: view.leader, epoch: view.epoch }];
-    });
-    return views.sort((a, b) => b.epoch - a.epoch)[0];
+  get endpoints(): string {
+    return this.cluster.endpoints;
   }
 
-  /** Up, not frozen, and connected with each other, more than half: as far as this process has broken them. */
+  get participantRoutes(): Readonly<Record<string, string>> {
+    return this.network.routes("participants");
+  }
+
+  clientAddress(id: NodeId): string {
+    const { clientAddress } = this.cluster.node(id);
+    return this.network.routes("clients")[clientAddress] ?? clientAddress;
+  }
+
+  leader(): Leadership | undefined {
+    return leaderSeenBy(this.clients);
+  }
+
+  sight(id: NodeId): Promise<NodeSight | undefined> {
+    return this.cluster.readiness(id);
+  }
+
+  pid(id: NodeId): number | undefined {
+    return this.cluster.pid(id);
+  }
+
+  dataDir(id: NodeId): string {
+    return this.cluster.node(id).dataDir;
+  }
+
+  logFiles(): readonly string[] {
+    return this.cluster.nodes.map((node) => node.logFile);
+  }
+
+  /** Up, not frozen, connected with each other and in touch with participants, more than half: as far as this process has broken them. */
   majorityConnected(): boolean {
     const up = this.running.filter((id) => !this.#frozen.has(id) && this.#answered.has(id));
-    return majorityConnected(this.nodes, up, (a, b) => this.mesh.connected(a, b));
+    return majorityConnected(this.nodes, up, (a, b) => this.network.connected(a, b)) && isLinked(this.network, up, "participants");
   }
 
   /** This node's present process has answered: from now on it counts as up. */
@@ -106,18 +121,25 @@ export class TestCluster {
   }
 
   async kill(id: NodeId): Promise<void> {
-    this.#answered.delete(id);
-    this.cluster.signal(id, "SIGKILL");
+    this.killNow(id);
     await this.cluster.exited(id);
   }
 
+  /** Without waiting for its end. */
+  killNow(id: NodeId): void {
+    this.#answered.delete(id);
+    this.cluster.signal(id, "SIGKILL");
+  }
+
   restart(id: NodeId): void {
-    this.cluster.start(id, { args: ["--members", membersSeenBy(this.cluster, this.mesh, id)] });
+    this.#answered.delete(id);
+    const args = [...this.network.nodeArgs(id), ...this.equipment.args];
+    this.cluster.start(id, { args, env: this.equipment.env(id) });
   }
 
   /** Everything running and in touch again. */
   async healed(): Promise<void> {
-    this.mesh.heal();
+    await this.network.heal();
     for (const id of this.nodes) this.thaw(id);
     for (const id of this.nodes) if (this.cluster.pid(id) === undefined) this.restart(id);
     await this.cluster.ready(READY_TIMEOUT_MS);
@@ -125,16 +147,14 @@ export class TestCluster {
 
   async close(): Promise<void> {
     for (const client of this.clients) await client.close({ drainMs: 1000 });
-    for (const bank of this.banks) await bank.close();
     await this.cluster.stopAll(0);
-    await this.mesh.close();
+    await this.network.close();
+    await this.equipment.close();
     rmSync(this.#dir, { recursive: true, force: true });
   }
 }
 
-/** What `self` dials to reach each of the others: the proxy of that link. Its own addresses are the real ones. */
-function membersSeenBy(cluster: LocalCluster, mesh: LinkMesh, self: number): string {
-  return cluster.nodes
-    .map((node) => `${node.id}=${node.id === self ? node.peerAddress : `127.0.0.1:${mesh.port(self, node.id)}`}/${node.clientAddress}`)
-    .join(",");
+/** Options of `connect` for who reaches nodes by these routes. */
+export function dialing(routes: Readonly<Record<string, string>>): Pick<ConnectOptions, "translateAddress"> {
+  return { translateAddress: (address) => routes[address] ?? address };
 }

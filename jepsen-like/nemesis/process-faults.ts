@@ -1,10 +1,9 @@
 /**
- * Faults of the coordinators' processes: kill -9, freeze, all at once; and leadership handed over on purpose.
+ * Faults of the coordinators' processes: kill -9, freeze.
  *
- * A kill -9 leaves the operating system's page cache alive: what a machine's power cut loses is the simulator's and the storage tests' job.
+ * A kill -9 leaves the operating system's page cache alive: what a power cut loses is in disk-power-cut.ts.
  */
 import { readFileSync } from "node:fs";
-import { isQuorateError, type NodeId, type Quorate } from "../../src/index.js";
 import { fault, READY_TIMEOUT_MS, sleep, type Composition } from "./composition.js";
 
 const KILL_QUIET_MS = 500;
@@ -12,10 +11,6 @@ const RESTART_AFTER_MS = 500;
 const PAUSE_QUIET_MS = 2_000;
 /** From "hardly noticed" to "long replaced". */
 const PAUSES_MS = [400, 1_200, 3_000] as const;
-const HAND_OVER_QUIET_MS = 700;
-const HAND_OVER_TIMEOUT_MS = 5_000;
-const POWER_CUT_QUIET_MS = 3_000;
-const DARK_MS = 300;
 
 export const killStorm: Composition = {
   name: "kill-storm",
@@ -59,53 +54,6 @@ export const pause: Composition = {
       const stopped = isStopped(test.cluster.pid(victim));
       test.thaw(victim);
       return stopped;
-    });
-  },
-};
-
-export const powerCut: Composition = {
-  name: "power-cut",
-  summary:
-    "every node is killed at once under load, and all are started again after 0.3 s; every decision that was acknowledged must still be there; felt when all processes are gone at once",
-  nodesMin: 3,
-  movesLeader: true,
-  leavesDoubt: false,
-  quietMs: POWER_CUT_QUIET_MS,
-  episode: (ground) => {
-    const { test } = ground;
-    return fault(ground, "power-cut", {}, async () => {
-      await Promise.all(test.nodes.map((node) => test.kill(node)));
-      const dark = test.running.length === 0;
-      await sleep(DARK_MS, undefined);
-      for (const node of test.nodes) test.restart(node);
-      await test.cluster.ready(READY_TIMEOUT_MS);
-      return dark;
-    });
-  },
-};
-
-export const handOver: Composition = {
-  name: "hand-over",
-  summary: "the leader hands leadership to the next node, again and again under load; felt when the other node leads in a later epoch",
-  nodesMin: 3,
-  movesLeader: true,
-  leavesDoubt: false,
-  quietMs: HAND_OVER_QUIET_MS,
-  episode: (ground, leader) => {
-    const { test } = ground;
-    const next = test.nodes[(test.nodes.indexOf(leader) + 1) % test.nodes.length] as NodeId;
-    return fault(ground, "hand-over", { node: leader, to: next }, async () => {
-      const before = test.leader()?.epoch ?? 0;
-      try {
-        const now = await (test.clients[0] as Quorate).moveLeader(next, { timeoutMs: HAND_OVER_TIMEOUT_MS });
-        const { epoch } = await test.cluster.ready(READY_TIMEOUT_MS);
-        return now === next && epoch > before;
-      } catch (error) {
-        // A hand-over may be refused, or overtaken by another change of leader: then it did not happen, and does not count.
-        if (!isQuorateError(error)) throw error;
-        ground.history.nemesis({ fault: "hand-over", at: "refused", error: error.code, message: error.message });
-        return false;
-      }
     });
   },
 };

@@ -3,7 +3,7 @@
  */
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { readHistory } from "../analysis/check-history.js";
+import { readHistory } from "../analysis/read-history.js";
 import type { RunReport } from "../run.js";
 import { reportPage } from "./html.js";
 

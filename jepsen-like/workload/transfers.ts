@@ -1,125 +1,137 @@
 /**
- * The workload: transfers between two banks, some of which must abort, some raced by an abort from another client, and status reads.
+ * Transfers between two banks, some of which must abort, some raced by an abort from another client, and status reads on all nodes.
  *
- * Every branch appends one mark to a ledger row named by its transaction, inside its own resource: an effect that happened twice shows
- * as two marks.
+ * The first participant pays, the second receives. With accounts enough for everybody transfers do not wait for each other; a fifth of
+ * them share accounts, so that locks are fought for.
  */
-import { isQuorateError, type BranchSpec, type Quorate } from "../../src/index.js";
-import { kvPayload } from "../../src/participant/kv/index.js";
-import { BANKS, type TestCluster } from "../cluster/test-cluster.js";
-import type { HistoryWriter } from "../history-writer.js";
+import { must } from "../../src/base/index.js";
+import type { BranchSpec, Quorate } from "../../src/index.js";
+import { isQuorateError } from "../../src/index.js";
+import { ACCOUNTS, type Resource, type Work } from "../participants/resource.js";
+import { decide, failed, Process, status, TRANSACTION_TIMEOUT_MS } from "./operations.js";
+import { clientOf, type Part, type Stage, type Step } from "./stage.js";
 
-export const ACCOUNTS = 64;
-export const BALANCE = 1_000_000;
-export const LEDGER = "ledger/";
-export const ACCOUNT = "acct/";
+const DOOMED_EVERY = 6;
+const RACED_EVERY = 7;
+const STATUS_EVERY = 5;
+const SHARED_EVERY = 5;
+const BROUGHT_EVERY = 2;
 
-const TIMEOUT_MS = 8_000;
-const STATUS_TIMEOUT_MS = 3_000;
-
-/** Opens the accounts, and waits until both stores show them: the promise resolves with the decision, the participants follow. */
-export async function fund(test: TestCluster): Promise<void> {
-  const [quorate] = test.clients;
-  await quorate?.transaction((tx) => {
-    for (const bank of BANKS)
-      tx.ask(bank, kvPayload(Array.from({ length: ACCOUNTS }, (_, n) => ({ op: "put" as const, key: `${ACCOUNT}${n}`, value: BALANCE }))));
-  });
-  while (test.banks.some((bank) => bank.stats().held > 0)) await new Promise((resolve) => setTimeout(resolve, 5));
-}
-
-export class TransferWorkload {
-  readonly #test: TestCluster;
-  readonly #history: HistoryWriter;
-  #n = 0;
-
-  constructor(test: TestCluster, history: HistoryWriter) {
-    this.#test = test;
-    this.#history = history;
-  }
-
-  /** Runs `workers` clients until `stop` fires; each finishes what it has begun. */
-  async run(workers: number, stop: AbortSignal): Promise<void> {
-    await Promise.all(Array.from({ length: workers }, (_, slot) => this.#worker(slot, stop)));
-  }
-
-  async #worker(slot: number, stop: AbortSignal): Promise<void> {
-    const clients = this.#test.clients;
-    const client = clients[slot % clients.length] as Quorate;
-    const other = clients[(slot + 1) % clients.length] as Quorate;
-    let process = this.#history.newProcess();
-    const racer = this.#history.newProcess();
-    let racing = racer;
-    while (!stop.aborted) {
-      const n = this.#n++;
-      const gid = client.newGid();
-      const commit = this.#decide(client, process, gid, "commit", () =>
-        client.commit(gid, transfer(gid, slot, n), [], { timeoutMs: TIMEOUT_MS }),
-      );
-      const race =
-        n % 7 === 0 ? this.#decide(other, racing, gid, "abort", () => other.abort(gid, { timeoutMs: TIMEOUT_MS })) : Promise.resolve(true);
-      const [known, raceKnown] = await Promise.all([commit, race]);
-      if (!known) process = this.#history.newProcess();
-      if (!raceKnown) racing = this.#history.newProcess();
-      if (n % 5 === 0) await this.#status(other, racing, gid).then((ok) => (ok ? undefined : (racing = this.#history.newProcess())));
-    }
-  }
-
-  /** False when the outcome stayed unknown: that process number is not used again. */
-  async #decide(
-    client: Quorate,
-    process: number,
-    gid: string,
-    want: "commit" | "abort",
-    call: () => ReturnType<Quorate["commit"]>,
-  ): Promise<boolean> {
-    const base = { process, f: "decide", key: gid, client: client.client };
-    this.#history.add({ ...base, type: "invoke", value: want });
-    try {
-      const { decision, zxid } = await call();
-      this.#history.add({ ...base, type: "ok", value: decision, zxid: `${zxid.epoch}:${zxid.counter}` });
-      return true;
-    } catch (error) {
-      if (!isQuorateError(error)) throw error;
-      // Only an error that promises that nothing was done is a failure; all else may still happen.
-      const nothing = error.retry === "safe" && error.outcome !== "unknown";
-      const type = error.outcome === "committed" || error.outcome === "aborted" ? "ok" : nothing ? "fail" : "info";
-      const value = error.outcome === "committed" ? "commit" : error.outcome === "aborted" ? "abort" : want;
-      this.#history.add({ ...base, type, value, error: error.code });
-      return type !== "info";
-    }
-  }
-
-  async #status(client: Quorate, process: number, gid: string): Promise<boolean> {
-    const base = { process, f: "status", key: gid, client: client.client };
-    this.#history.add({ ...base, type: "invoke", value: null });
-    try {
-      const view = await client.outcome(gid, { timeoutMs: STATUS_TIMEOUT_MS });
-      this.#history.add({ ...base, type: "ok", value: view.decision ?? view.state });
-      return true;
-    } catch (error) {
-      if (!isQuorateError(error)) throw error;
-      this.#history.add({ ...base, type: "info", value: null, error: error.code });
-      return false;
-    }
-  }
-}
-
-/** Two branches; every sixth transfer asks for something that the second bank must refuse. */
-function transfer(gid: string, slot: number, n: number): readonly BranchSpec[] {
-  const amount = 1 + (n % 9);
-  const account = `${ACCOUNT}${slot % ACCOUNTS}`;
-  const doomed = n % 6 === 5;
-  return BANKS.map((bank, side): BranchSpec => {
-    const delta = side === 0 ? -amount : amount;
-    return {
-      id: bank,
-      participant: bank,
-      mode: "asked",
-      payload: kvPayload([
-        { op: "add", key: account, delta, min: 0 },
-        { op: "append", key: `${LEDGER}${gid}`, value: "x" },
-        ...(doomed && side === 1 ? [{ op: "require" as const, key: "no-such-key", exists: true }] : []),
-      ]),
+/** The first two participants are the banks. */
+export const transfers: Part = {
+  name: "transfers",
+  open: (stage) => {
+    let n = 0;
+    return (slot) => {
+      const own = clientOf(stage, slot);
+      const other = clientOf(stage, slot + 1);
+      const processes = {
+        own: new Process(stage.history, { client: own.client }),
+        other: new Process(stage.history, { client: other.client }),
+        reader: new Process(stage.history, {}),
+      };
+      return step(stage, slot, { own, other, processes }, () => n++);
     };
-  });
+  },
+};
+
+interface Actors {
+  readonly own: Quorate;
+  readonly other: Quorate;
+  readonly processes: { readonly own: Process; readonly other: Process; readonly reader: Process };
+}
+
+function step(stage: Stage, slot: number, { own, other, processes }: Actors, next: () => number): Step {
+  const banks = stage.participants.slice(0, 2);
+  return async () => {
+    const n = next();
+    const account = n % SHARED_EVERY === 0 ? stage.prng.int(0, ACCOUNTS - 1) : slot % ACCOUNTS;
+    const work = (gid: string, side: number): Work => ({
+      gid,
+      branch: must(banks[side], "a bank").name,
+      move: { account, delta: (1 + (n % 9)) * (side === 0 ? -1 : 1) },
+      doomed: side === 1 && n % DOOMED_EVERY === DOOMED_EVERY - 1,
+    });
+    let gid: string | undefined;
+    if (n % BROUGHT_EVERY === 0 && banks.every(({ brought }) => brought !== undefined))
+      gid = await brought(own, processes.own, banks, work);
+    else {
+      gid = own.newGid();
+      await asked(gid, n, banks, work, { own, other, processes });
+    }
+    if (n % STATUS_EVERY !== 0 || gid === undefined) return;
+    const voice = stage.prng.pick(stage.voices);
+    await status(processes.reader, gid, voice);
+  };
+}
+
+async function asked(
+  gid: string,
+  n: number,
+  banks: readonly Resource[],
+  work: (gid: string, side: number) => Work,
+  actors: Actors,
+): Promise<void> {
+  const { own, other, processes } = actors;
+  const branches = banks.map((bank, side): BranchSpec => ({
+    id: bank.name,
+    participant: bank.name,
+    mode: "asked",
+    payload: bank.payload(work(gid, side)),
+  }));
+  const commit = decide(processes.own, gid, "commit", listOf(branches), () =>
+    own.commit(gid, branches, [], { timeoutMs: TRANSACTION_TIMEOUT_MS }),
+  );
+  const race =
+    n % RACED_EVERY === 0
+      ? decide(processes.other, gid, "abort", undefined, () => other.abort(gid, { timeoutMs: TRANSACTION_TIMEOUT_MS }))
+      : undefined;
+  await Promise.all([commit, race]);
+}
+
+/** The client runs the work itself. Undefined: nothing was begun. */
+async function brought(
+  client: Quorate,
+  process: Process,
+  banks: readonly Resource[],
+  work: (gid: string, side: number) => Work,
+): Promise<string | undefined> {
+  let gid: string | undefined;
+  let open: ReturnType<Process["invoke"]> | undefined;
+  try {
+    await client.transaction(
+      async (tx) => {
+        gid = tx.gid;
+        // The library names a branch after its participant.
+        open = process.invoke(
+          "decide",
+          tx.gid,
+          "commit",
+          banks.map(({ name }) => `${name}@${name}`),
+        );
+        await Promise.all(
+          banks.map((bank, side) =>
+            tx.on(must(bank.brought, "a participant for brought branches"), (handle) => bank.work(handle, work(tx.gid, side))),
+          ),
+        );
+      },
+      { timeoutMs: TRANSACTION_TIMEOUT_MS },
+    );
+    open?.ok("commit");
+  } catch (error) {
+    if (open === undefined) {
+      if (!isQuorateError(error)) throw error;
+      return undefined;
+    }
+    // The database's own error, thrown by our function: the commit was never sent and never will be.
+    if (isQuorateError(error)) failed(open, error, "commit");
+    else open.fail(error instanceof Error ? error.message : String(error));
+    // The library asks for an abort behind our back then, and does not say what became of it.
+    if (gid !== undefined) process.invoke("decide", gid, "abort").info("not told");
+  }
+  return gid;
+}
+
+export function listOf(branches: readonly BranchSpec[]): readonly string[] {
+  return branches.map(({ id, participant }) => `${id}@${participant}`);
 }

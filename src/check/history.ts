@@ -25,6 +25,8 @@ export interface HistoryEvent {
   /** `epoch:counter`. */
   readonly zxid?: string;
   readonly error?: string;
+  /** Of a request to commit: its complete list, each `branch@participant`. */
+  readonly branches?: readonly string[];
 }
 
 /** One operation: its invocation and, unless it stayed open, its completion. */

@@ -1,12 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { checkHistory, readHistory } from "../../jepsen-like/analysis/check-history.js";
+import { checkHistory } from "../../jepsen-like/analysis/check-history.js";
 import { checkDecisionOrder } from "../../jepsen-like/analysis/decision-model.js";
 import { tally } from "../../jepsen-like/analysis/invariants.js";
+import { readHistory } from "../../jepsen-like/analysis/read-history.js";
 import { leaderChangesPer20s, thinnessOf, type Thickness } from "../../jepsen-like/analysis/thinness.js";
 import { formatHistory } from "../../src/check/index.js";
 import { historyOf, invoke, ok } from "./events.js";
 
-const MOVES = { movesLeader: true, leavesDoubt: false };
+const DECIDES = { decides: true, duplicates: false } as const;
+const MOVES = { ...DECIDES, movesLeader: true, leavesDoubt: false };
 
 const THICK: Thickness = {
   okDecisions: 900,
@@ -17,6 +19,8 @@ const THICK: Thickness = {
   faultsInjected: 4,
   faultsFelt: 4,
   resolvedByInquiry: 0,
+  registerOperations: 0,
+  duplicates: 0,
 };
 
 describe("too thin a run", () => {
@@ -37,13 +41,22 @@ describe("too thin a run", () => {
   });
 
   test("a fault that is not meant to move the leader need not move it", () => {
-    expect(thinnessOf({ ...THICK, leaderChanges: 0 }, { movesLeader: false, leavesDoubt: false })).toEqual([]);
+    expect(thinnessOf({ ...THICK, leaderChanges: 0 }, { ...MOVES, movesLeader: false })).toEqual([]);
   });
 });
 
+test("without faults on purpose none has to be felt; without transactions registers must have been used; repeated calls must have been repeated", () => {
+  const calm = { ...THICK, faultsFelt: 0, faultsInjected: 0, leaderChanges: 0 };
+  expect(thinnessOf(calm, { ...MOVES, movesLeader: false, faultless: true })).toEqual([]);
+  const aim = { ...MOVES, movesLeader: false, decides: false };
+  expect(thinnessOf({ ...THICK, okDecisions: 0, committed: 0, aborted: 0 }, aim)).toEqual(["0 operations were answered, 500 are needed"]);
+  expect(thinnessOf({ ...THICK, okDecisions: 0, committed: 0, aborted: 0, registerOperations: 500 }, aim)).toEqual([]);
+  expect(thinnessOf(THICK, { ...MOVES, duplicates: true })).toEqual(["0 calls were delivered again, 200 are needed"]);
+});
+
 test("a fault that is meant to leave branches in doubt is too thin when nobody had to ask", () => {
-  expect(thinnessOf(THICK, { movesLeader: true, leavesDoubt: true })).toEqual(["no participant had to ask for an outcome"]);
-  expect(thinnessOf({ ...THICK, resolvedByInquiry: 1 }, { movesLeader: true, leavesDoubt: true })).toEqual([]);
+  expect(thinnessOf(THICK, { ...MOVES, leavesDoubt: true })).toEqual(["no participant had to ask for an outcome"]);
+  expect(thinnessOf({ ...THICK, resolvedByInquiry: 1 }, { ...MOVES, leavesDoubt: true })).toEqual([]);
 });
 
 describe("the order of a transaction's answers", () => {
@@ -129,19 +142,6 @@ describe("a history file", () => {
       (event, index) => ({ ...event, index }),
     );
     expect(checkHistory(bad)).toMatchObject({ verdict: "invalid", violations: [{ invariant: "I2-decision" }] });
-  });
-
-  test.each([
-    ["half a line", `${formatHistory(GOOD)}{"index":`, /line 3 is no JSON/],
-    ["another kind of file", `{"name":"quorate"}\n`, /line 1 is no event/],
-    ["lines in another order", formatHistory([...GOOD].reverse()), /line 2: index 0 comes after 1/],
-    [
-      "two operations of one process at once",
-      formatHistory(historyOf([0, invoke(0, "decide", "a")], [1, invoke(0, "decide", "b")])),
-      /two operations open/,
-    ],
-  ])("%s is refused, and the place is named", (_name, text, why) => {
-    expect(() => readHistory(text)).toThrow(why);
   });
 });
 

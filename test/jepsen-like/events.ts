@@ -33,3 +33,12 @@ export function majority(value: boolean): Rest {
 export function doubt(key: string, ms: number, open = false): Rest {
   return { type: "info", f: "doubt", key, value: { ms, open } };
 }
+
+export function info(process: number, f: string, key: string, value: HistoryValue = null): Rest {
+  return { process, type: "info", f, key, value };
+}
+
+/** What a run writes down by itself. */
+export function said(f: string, key: string, value: HistoryValue): Rest {
+  return { type: "info", f, key, value };
+}

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { latencies } from "../../jepsen-like/analysis/series.js";
 import { tally } from "../../jepsen-like/analysis/invariants.js";
 import { faultTimes, longestDoubt, summarize } from "../../jepsen-like/analysis/times.js";
 import { reportPage } from "../../jepsen-like/report/html.js";
@@ -23,6 +24,7 @@ const HISTORY = historyOf(
 
 const REPORT: RunReport = {
   composition: "kill & <script>alert(1)</script>",
+  workload: "mix",
   summary: "kills",
   seed: "s",
   command: "npx quorate partition run kill --seed s",
@@ -37,6 +39,11 @@ const REPORT: RunReport = {
   epochBefore: 1,
   epochAfter: 2,
   resolvedByInquiry: 0,
+  registerOperations: 0,
+  duplicates: 0,
+  notChecked: [],
+  footprints: [],
+  latencies: latencies(HISTORY),
   times: summarize(faultTimes(HISTORY)),
   history: undefined,
   verdict: "invalid",

@@ -4,20 +4,28 @@
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import {
+  ANYWHERE,
   checkHistory,
   COMPOSITIONS,
   compositionNamed,
   readHistory,
   runComposition,
+  runForeign,
+  WORKLOAD_DEFAULT,
+  workloadNamed,
+  WORKLOADS,
   writeReport,
   type FaultSummary,
   type HistoryReport,
+  type RunOptions,
   type RunReport,
 } from "../../../jepsen-like/run.js";
 import { messageOf, QuorateError } from "../../base/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
+import { integerOf } from "../connection.js";
 import type { ExitCode } from "../exit-codes.js";
 import { note, printResult } from "../output.js";
+import { NETWORK_OPTION, runElsewhere } from "../partition-network.js";
 import { formatTable } from "../table.js";
 
 export const command: Command = {
@@ -26,30 +34,32 @@ export const command: Command = {
   subcommands: [
     {
       usage: "list",
-      summary: "the compositions of faults",
-      run: (args) => {
-        printResult(outputOf(args), {
-          json: COMPOSITIONS.map(({ name, summary, nodesMin }) => ({ name, summary, nodesMin })),
-          table: () =>
-            formatTable(
-              ["NAME", "NODES", "WHAT HAPPENS"],
-              COMPOSITIONS.map(({ name, summary, nodesMin }) => [name, nodesMin === 3 ? "3, 5" : String(nodesMin), summary]),
-            ),
-        });
-        return Promise.resolve(EXIT.ok);
-      },
+      summary: "the compositions of faults, and the workloads",
+      run: list,
     },
     {
       usage: "run <name>",
-      summary: "run one against a cluster of its own; exit 0 only when the verdict is valid",
+      summary: "run one under a workload, against a cluster of its own or yours; exit 0 only when the verdict is valid",
       build: (yargs) =>
         yargs
-          .positional("name", { type: "string", demandOption: true, describe: "one of `quorate partition list`" })
-          .option("seconds", { type: "number", default: 30, describe: "time under faults; 5 to 3600" })
-          .option("workers", { type: "number", default: 24, describe: "transfers in flight" })
+          .positional("name", { type: "string", demandOption: true, describe: "a composition of `quorate partition list`" })
+          .option("workload", {
+            type: "string",
+            default: WORKLOAD_DEFAULT,
+            describe: "what clients do meanwhile; see `quorate partition list`",
+          })
+          .option("seconds", { type: "string", describe: `time under faults; 5 to ${SECONDS_MAX}, 30 by default` })
+          .option("minutes", { type: "string", describe: "the same in minutes", conflicts: "seconds" })
+          .option("workers", { type: "string", describe: "clients at once; 1 to 64, 24 by default" })
           .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators" })
           .option("seed", { type: "string", describe: "makes the fault injector's choices; random by default, and always printed" })
-          .option("output-dir", { type: "string", describe: "write history.jsonl, verdict.json, report.html and the nodes' logs there" }),
+          .option("network", NETWORK_OPTION)
+          .option("endpoints", {
+            alias: "e",
+            type: "string",
+            describe: `a running cluster of yours; of the compositions only ${ANYWHERE.map(({ name }) => name).join(" and ")}`,
+          })
+          .option("output-dir", { type: "string", describe: "write history.jsonl, verdict.json, report.html and all logs there" }),
       run,
     },
     {
@@ -71,31 +81,104 @@ export const command: Command = {
   ],
 };
 
+const SECONDS_MAX = 86_400;
+const SECONDS_MIN = 5;
+const SECONDS_DEFAULT = 30;
+const WORKERS_DEFAULT = 24;
+const WORKERS_MAX = 64;
+/** Goes into the command that repeats the run. */
+const SEED = /^[A-Za-z0-9._-]{1,64}$/;
+
+function list(args: CommandArgs): Promise<ExitCode> {
+  const compositions = COMPOSITIONS.map(({ name, summary, nodesMin }) => ({ name, summary, nodesMin }));
+  const workloads = WORKLOADS.map(({ name, summary }) => ({ name, summary }));
+  printResult(outputOf(args), {
+    json: { compositions, workloads },
+    table: () =>
+      [
+        formatTable(
+          ["COMPOSITION", "NODES", "WHAT HAPPENS"],
+          compositions.map(({ name, summary, nodesMin }) => [name, nodesMin <= 3 ? "3, 5" : String(nodesMin), summary]),
+        ),
+        formatTable(
+          ["WORKLOAD", "WHAT CLIENTS DO, AND WHAT MUST HOLD"],
+          workloads.map(({ name, summary }) => [name, summary]),
+        ),
+      ].join("\n\n"),
+  });
+  return Promise.resolve(EXIT.ok);
+}
+
 async function run(args: CommandArgs): Promise<ExitCode> {
   const name = text(args, "name") ?? "";
-  const composition = compositionNamed(name);
-  if (composition === undefined)
-    throw new QuorateError(
-      "QUORATE_INVALID_ARGUMENT",
-      `${JSON.stringify(name)} is no composition; use one of ${COMPOSITIONS.map((each) => each.name).join(", ")}`,
-    );
-  const nodes = Number(text(args, "nodes") ?? "3");
-  if (nodes < composition.nodesMin) throw new QuorateError("QUORATE_INVALID_ARGUMENT", `${name} needs --nodes ${composition.nodesMin}`);
-  const report = await runComposition(composition, {
-    nodes,
-    seed: text(args, "seed") ?? randomBytes(4).toString("hex"),
-    seconds: bounded(args, "seconds", 5, 3600),
-    workers: bounded(args, "workers", 1, 64),
+  const composition = compositionNamed(name) ?? unknownName(name, "composition", COMPOSITIONS);
+  const workloadName = text(args, "workload") ?? WORKLOAD_DEFAULT;
+  const workload = workloadNamed(workloadName) ?? unknownName(workloadName, "workload", WORKLOADS);
+  const seed = text(args, "seed") ?? randomBytes(4).toString("hex");
+  if (!SEED.test(seed)) throw invalid(`--seed is ${JSON.stringify(seed)}, but must be 1 to 64 letters, digits, ".", "_" or "-"`);
+  const minutes = text(args, "minutes");
+  const options: RunOptions = {
+    workload,
+    seed,
+    seconds: minutes === undefined ? (integerOf(args, "seconds", SECONDS_MIN, SECONDS_MAX) ?? SECONDS_DEFAULT) : secondsOf(minutes),
+    workers: integerOf(args, "workers", 1, WORKERS_MAX) ?? WORKERS_DEFAULT,
     outputDir: text(args, "output-dir"),
     onProgress: note,
-  });
+  };
+  const endpoints = text(args, "endpoints");
+  const elsewhere = endpoints === undefined ? await runElsewhere(args, composition) : undefined;
+  if (elsewhere !== undefined) return elsewhere;
+  const report = endpoints === undefined ? await runOwn(composition, args, options) : await runYours(name, endpoints, options);
   printResult(outputOf(args), { json: report, table: () => table(report) });
   return report.verdict === "valid" ? EXIT.ok : EXIT.failed;
 }
 
+async function runOwn(composition: (typeof COMPOSITIONS)[number], args: CommandArgs, options: RunOptions): Promise<RunReport> {
+  const nodes = Number(text(args, "nodes") ?? "3");
+  if (nodes < composition.nodesMin) throw invalid(`${composition.name} needs --nodes ${composition.nodesMin}`);
+  const { participants } = options.workload;
+  if (composition.breaks === "participants" && participants.length === 0)
+    throw invalid(`${composition.name} breaks participants, and the workload ${options.workload.name} has none`);
+  if (composition.breaks === "databases" && participants.every(({ kind }) => kind !== "postgres"))
+    throw invalid(
+      `${composition.name} breaks PostgreSQL servers; use it with --workload ${WORKLOADS.filter((each) =>
+        each.participants.some(({ kind }) => kind === "postgres"),
+      )
+        .map((each) => each.name)
+        .join(" or ")}`,
+    );
+  return runComposition(composition, nodes, options);
+}
+
+/** Nobody's machine is broken but by its owner. */
+async function runYours(name: string, endpoints: string, options: RunOptions): Promise<RunReport> {
+  const composition = ANYWHERE.find((each) => each.name === name);
+  if (composition === undefined)
+    throw invalid(
+      `${name} breaks processes or networks, which is not done to a cluster of yours; use ${ANYWHERE.map((each) => each.name).join(" or ")} with --endpoints`,
+    );
+  const report = await runForeign(composition, endpoints, options);
+  for (const what of report.notChecked) note(`Not checked here: ${what}.`);
+  return report;
+}
+
+function secondsOf(minutes: string): number {
+  const seconds = Math.round(Number(minutes) * 60);
+  if (/^\d+(\.\d+)?$/.test(minutes) && seconds >= SECONDS_MIN && seconds <= SECONDS_MAX) return seconds;
+  throw invalid(`--minutes is ${JSON.stringify(minutes)}, but must be a number up to ${SECONDS_MAX / 60}, ${SECONDS_MIN} seconds at least`);
+}
+
+function unknownName(name: string, what: string, known: readonly { readonly name: string }[]): never {
+  throw invalid(`${JSON.stringify(name)} is no ${what}; there are ${known.map((each) => each.name).join(", ")}`);
+}
+
+function invalid(message: string): QuorateError {
+  return new QuorateError("QUORATE_INVALID_ARGUMENT", message);
+}
+
 function check(args: CommandArgs): Promise<ExitCode> {
   const file = text(args, "file") ?? "";
-  const report = orInvalid(() => checkHistory(readHistory(readFileSync(file, "utf8"))));
+  const report = orInvalid(() => checkHistory(readHistory(readFileSync(file))));
   printResult(outputOf(args), { json: report, table: () => historyTable(report) });
   return Promise.resolve(report.verdict === "valid" ? EXIT.ok : EXIT.failed);
 }
@@ -107,6 +190,7 @@ function table(report: RunReport): string {
     ["", "RESULT"],
     [
       ["composition", `${report.composition}, ${report.seconds} s, ${report.nodes} nodes`],
+      ["workload", report.workload],
       ["repeat", report.command],
       ["faults felt", `${report.faultsFelt} of ${report.faultsInjected}`],
       [
@@ -117,8 +201,24 @@ function table(report: RunReport): string {
         "transactions",
         `${report.transactions}: ${report.committed} committed, ${report.aborted} aborted, ${report.unknownToClients} answers unknown at the time`,
       ],
-      ["decisions answered", String(report.okDecisions)],
+      ["decisions answered", `${report.okDecisions}, ${report.latencies.perS}/s, ${latency(report)}`],
+      ...(report.registerOperations > 0 ? [["register operations", String(report.registerOperations)]] : []),
       ["found by asking", `${report.resolvedByInquiry} branches`],
+      ...(report.duplicates > 0 ? [["delivered again", `${report.duplicates} calls to participants`]] : []),
+      [
+        "checked",
+        report.invariants
+          .filter(({ checked }) => checked > 0)
+          .map(({ invariant, checked }) => `${invariant} ${checked}`)
+          .join(", "),
+      ],
+      [
+        "not checked",
+        report.invariants
+          .filter(({ checked }) => checked === 0)
+          .map(({ invariant }) => invariant)
+          .join(", ") || "nothing",
+      ],
       [
         "longest in doubt",
         `${report.doubt.maxMs === 0 ? "under 50 ms" : ms(report.doubt.maxMs)}; ${ms(report.doubt.withMajorityMs)} with a majority connected, ${ms(report.doubt.starvedMs)} of that without a processor`,
@@ -129,6 +229,17 @@ function table(report: RunReport): string {
     ],
   );
   return `${figures}\n\n${timesTable(report.times)}`;
+}
+
+function latency({ latencies }: RunReport): string {
+  const { p50Ms, p99Ms, p999Ms } = latencies;
+  return [
+    ["p50", p50Ms],
+    ["p99", p99Ms],
+    ["p999", p999Ms],
+  ]
+    .map(([name, value]) => `${name} ${value === undefined ? "-" : `${value} ms`}`)
+    .join(", ");
 }
 
 /** ms from the beginning of a fault: median, longest. */
@@ -172,14 +283,4 @@ function orInvalid<T>(read: () => T): T {
   } catch (error) {
     throw new QuorateError("QUORATE_INVALID_ARGUMENT", messageOf(error), { cause: error });
   }
-}
-
-function bounded(args: CommandArgs, name: string, min: number, max: number): number {
-  const value = Number(text(args, name));
-  if (!Number.isInteger(value) || value < min || value > max)
-    throw new QuorateError(
-      "QUORATE_INVALID_ARGUMENT",
-      `--${name} must be a whole number from ${min} to ${max}, got ${JSON.stringify(text(args, name))}`,
-    );
-  return value;
 }
