@@ -2,7 +2,8 @@
  * One directed TCP link between two processes, with faults: everything `from` dials at `to` goes through here.
  *
  * It decides nothing about protocols: it forwards bytes, holds them back in either direction (silence, as a router that drops),
- * delays them, or cuts the connections (reset). Held bytes are forwarded when the fault is lifted, as TCP would retransmit them.
+ * delays them, or cuts the connections (reset). Held bytes are forwarded when the fault is lifted, as TCP would retransmit them; pieces
+ * that a lossy link loses wait for as long as TCP takes to send them again, and everything after them waits too.
  */
 import { createServer, connect, type Server, type Socket } from "node:net";
 
@@ -22,17 +23,27 @@ interface Pipe {
 
 /** Above this a held direction stops reading, so the sender's own window fills as it would in a real network. */
 const HELD_BYTES_MAX = 4 * 1024 * 1024;
+/** Linux waits this long before it sends again, and twice as long each further time. */
+const RETRANSMIT_MS_MIN = 200;
+const RETRANSMITS_MAX = 5;
+
+export interface ProxyCounts {
+  /** Pieces held back, delayed or lost once, and connections cut. */
+  readonly held: number;
+  /** Pieces that got through a lossy direction at once. */
+  readonly passed: number;
+}
 
 export class LinkProxy {
   readonly #server: Server;
   readonly #targetPort: number;
   readonly #pipes = new Set<Pipe>();
   readonly #sockets = new Set<Socket>();
-  readonly #blocked: Record<Direction, boolean> = { forward: false, backward: false };
+  readonly #lossPercent: Record<Direction, number> = { forward: 0, backward: 0 };
   #delayMs = 0;
-  #refusing = false;
-  /** Chunks really held back or delayed and connections really cut since the last `takeBitten`: a fault counts only when it bit. */
-  #bitten = 0;
+  /** Since the last `takeCounts`: a fault counts only when it was felt. */
+  #held = 0;
+  #passed = 0;
 
   private constructor(server: Server, targetPort: number) {
     this.#server = server;
@@ -56,19 +67,10 @@ export class LinkProxy {
     return address.port;
   }
 
-  /** Holds back every byte of one direction until `heal`. */
-  block(direction: Direction): void {
-    this.#blocked[direction] = true;
-  }
-
-  /** Lets one direction through again; what was held back arrives now, in order. */
-  unblock(direction: Direction): void {
-    this.#blocked[direction] = false;
+  /** How many of 100 pieces one direction loses from now on; 100 holds back every byte. What was held back goes on, in order, below 100. */
+  lose(direction: Direction, percent: number): void {
+    this.#lossPercent[direction] = percent;
     for (const pipe of this.#pipes) if (pipe.direction === direction) this.#drain(pipe);
-  }
-
-  isBlocked(direction: Direction): boolean {
-    return this.#blocked[direction];
   }
 
   /** Every byte waits this long, both ways. */
@@ -76,28 +78,26 @@ export class LinkProxy {
     this.#delayMs = ms;
   }
 
-  /** Resets every connection now; `refuse` also resets new ones until `heal`. */
-  cut(refuse: boolean): void {
-    this.#refusing = refuse;
-    for (const socket of this.#sockets) {
-      this.#bitten += 1;
-      socket.resetAndDestroy();
-    }
+  /** Resets every connection now. Returns how many ends there were. */
+  cut(): number {
+    const ends = this.#sockets.size;
+    this.#held += ends;
+    for (const socket of this.#sockets) socket.resetAndDestroy();
+    return ends;
   }
 
   heal(): void {
-    this.#blocked.forward = false;
-    this.#blocked.backward = false;
+    this.#lossPercent.forward = 0;
+    this.#lossPercent.backward = 0;
     this.#delayMs = 0;
-    this.#refusing = false;
     for (const pipe of this.#pipes) this.#drain(pipe);
   }
 
-  /** How often the fault was really felt since the last call. */
-  takeBitten(): number {
-    const bitten = this.#bitten;
-    this.#bitten = 0;
-    return bitten;
+  takeCounts(): ProxyCounts {
+    const counts = { held: this.#held, passed: this.#passed };
+    this.#held = 0;
+    this.#passed = 0;
+    return counts;
   }
 
   async close(): Promise<void> {
@@ -107,11 +107,6 @@ export class LinkProxy {
   }
 
   #accept(near: Socket): void {
-    if (this.#refusing) {
-      this.#bitten += 1;
-      near.resetAndDestroy();
-      return;
-    }
     const far = connect({ host: "127.0.0.1", port: this.#targetPort });
     for (const socket of [near, far]) {
       socket.setNoDelay(true);
@@ -136,15 +131,18 @@ export class LinkProxy {
     const pipe: Pipe = { source, target, direction, waiting: [], waitingBytes: 0, timer: undefined, ended: false };
     this.#pipes.add(pipe);
     source.on("data", (bytes: Buffer) => {
-      if (this.#blocked[direction] || this.#delayMs > 0) this.#bitten += 1;
-      if (!this.#blocked[direction] && this.#delayMs === 0 && pipe.waiting.length === 0) {
+      const lossPercent = this.#lossPercent[direction];
+      const waitMs = this.#delayMs + retransmissionMs(lossPercent);
+      if (lossPercent >= 100 || waitMs > 0) this.#held += 1;
+      else if (lossPercent > 0) this.#passed += 1;
+      if (lossPercent < 100 && waitMs === 0 && pipe.waiting.length === 0) {
         if (!target.write(bytes)) {
           source.pause();
           target.once("drain", () => source.resume());
         }
         return;
       }
-      pipe.waiting.push({ bytes, dueMs: performance.now() + this.#delayMs });
+      pipe.waiting.push({ bytes, dueMs: performance.now() + waitMs });
       pipe.waitingBytes += bytes.length;
       if (pipe.waitingBytes > HELD_BYTES_MAX) source.pause();
       this.#drain(pipe);
@@ -162,7 +160,7 @@ export class LinkProxy {
   #drain(pipe: Pipe): void {
     clearTimeout(pipe.timer);
     pipe.timer = undefined;
-    if (this.#blocked[pipe.direction]) return;
+    if (this.#lossPercent[pipe.direction] >= 100) return;
     const now = performance.now();
     let next = pipe.waiting[0];
     while (next !== undefined && next.dueMs <= now) {
@@ -175,4 +173,12 @@ export class LinkProxy {
     if (next !== undefined) pipe.timer = setTimeout(() => this.#drain(pipe), Math.max(1, next.dueMs - now));
     else if (pipe.ended) pipe.target.end();
   }
+}
+
+/** How long a piece waits that is lost by chance, once or again and again; most often it is not. */
+function retransmissionMs(lossPercent: number): number {
+  let waitMs = 0;
+  if (lossPercent >= 100) return waitMs;
+  for (let times = 0; times < RETRANSMITS_MAX && Math.random() * 100 < lossPercent; times++) waitMs += RETRANSMIT_MS_MIN * 2 ** times;
+  return waitMs;
 }

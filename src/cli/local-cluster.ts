@@ -22,14 +22,23 @@ export interface LocalClusterOptions {
   readonly clusterId: string;
   /** Holds a folder `n<id>` and a log `n<id>.log` for each node. */
   readonly dir: string;
-  /** One entry for each node, node 1 first. */
-  readonly ports: readonly NodePorts[];
+  /** One entry for each node, node 1 first: ports of this machine, or where and how it runs. */
+  readonly ports: readonly (NodePorts | NodeSite)[];
   /** Further options of `quorate start`, for every node. */
   readonly args: readonly string[];
   /** Over this process's own environment. */
   readonly env?: Readonly<Record<string, string>>;
   /** Called whenever a node's process ends. */
   readonly onExit?: (exit: NodeExit) => void;
+}
+
+/** A node with addresses of its own. */
+export interface NodeSite {
+  readonly clientAddress: string;
+  readonly peerAddress: string;
+  readonly adminAddress: string;
+  /** Command and arguments that start a program there, and become it; empty: simply start it. */
+  readonly launch: readonly string[];
 }
 
 export interface NodeExit {
@@ -52,11 +61,8 @@ export interface Readiness {
   readonly established: boolean;
 }
 
-export interface LocalNode {
+export interface LocalNode extends NodeSite {
   readonly id: NodeId;
-  readonly clientAddress: string;
-  readonly peerAddress: string;
-  readonly adminAddress: string;
   readonly dataDir: string;
   readonly logFile: string;
 }
@@ -82,9 +88,7 @@ export class LocalCluster {
     this.#options = options;
     this.nodes = options.ports.map((ports, i) => ({
       id: nodeId(i + 1),
-      clientAddress: `${HOST}:${ports.client}`,
-      peerAddress: `${HOST}:${ports.peer}`,
-      adminAddress: `${HOST}:${ports.admin}`,
+      ...siteOf(ports),
       dataDir: join(options.dir, `n${i + 1}`),
       logFile: join(options.dir, `n${i + 1}.log`),
     }));
@@ -124,7 +128,8 @@ export class LocalCluster {
     const args = [PROGRAM, "start", "--id", String(id), "--cluster-id", this.#options.clusterId, "--data-dir", node.dataDir];
     args.push("--members", this.members, "--admin-listen", node.adminAddress, "--exit-with-parent");
     if (this.#isNew && !this.#running.has(node.id)) args.push("--bootstrap");
-    const child = spawn(process.execPath, [...args, ...this.#options.args, ...(extra.args ?? [])], {
+    const [program = "", ...before] = [...node.launch, process.execPath];
+    const child = spawn(program, [...before, ...args, ...this.#options.args, ...(extra.args ?? [])], {
       stdio: ["pipe", log, log],
       detached: true,
       // Checkpoints, snapshots and the filling of spare segments must not queue in front of the log's sync; libuv's default is four.
@@ -240,6 +245,12 @@ export class LocalCluster {
       child.once("error", () => end(null, null));
     });
   }
+}
+
+function siteOf(ports: NodePorts | NodeSite): NodeSite {
+  if ("launch" in ports) return ports;
+  const at = (port: number): string => `${HOST}:${port}`;
+  return { clientAddress: at(ports.client), peerAddress: at(ports.peer), adminAddress: at(ports.admin), launch: [] };
 }
 
 function isErrorCode(text: string): text is ErrorCode {
