@@ -13,6 +13,7 @@ import {
 } from "../check/index.js";
 import { buildCluster, startCluster, type Cluster, type Plan } from "./cluster.js";
 import { Nemesis } from "./nemesis.js";
+import { reduceSwarm, type Reduction } from "./reduction.js";
 import { drawSwarm, type Swarm } from "./swarm.js";
 import { sleep, spawn, type Task } from "./task.js";
 import { World } from "./world.js";
@@ -22,6 +23,8 @@ export interface SeedOptions {
   readonly safetyMs?: number;
   /** Keep a readable trace. It changes nothing of what happens. */
   readonly trace?: boolean;
+  /** Leaves things out of what was drawn. */
+  readonly reduction?: Reduction;
   /** Changes what was drawn, for directed runs. */
   readonly adjust?: (swarm: Swarm) => Swarm;
 }
@@ -41,6 +44,9 @@ export interface SeedResult {
   /** Registers whose history was too much work to judge. */
   readonly unjudged: number;
   readonly history: readonly HistoryEvent[];
+  readonly swarm: Swarm;
+  /** Every fault that struck, as `kind#number`, in order. */
+  readonly struck: readonly string[];
   /** Readable, oldest first; empty unless asked for. */
   readonly trace: readonly string[];
 }
@@ -59,7 +65,8 @@ const COMMITS_MORE = 3;
 export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
   const world = new World(seed, options.trace ?? false);
   const drawn = drawSwarm((label) => world.fork(label), options.safetyMs ?? SAFETY_MS);
-  const swarm = options.adjust === undefined ? drawn : options.adjust(drawn);
+  const adjusted = options.adjust === undefined ? drawn : options.adjust(drawn);
+  const swarm = reduceSwarm(adjusted, options.reduction ?? { without: [] });
   world.mark("run", "swarm", () => JSON.stringify(swarm));
   const plan: Plan = { failpointChance: 0, buggify: true, onDied: () => undefined, onSubmitted: () => undefined };
   const cluster = buildCluster(world, swarm, plan);
@@ -83,6 +90,8 @@ export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
     coverage: world.coverage,
     unjudged,
     history: cluster.recorder.events,
+    swarm,
+    struck: nemesis.struck,
     trace: world.traceLines,
   };
 }

@@ -67,6 +67,8 @@ export class SimNode implements PeerHost {
   #tickAt = Infinity;
   #seenApplied: Zxid | undefined;
   #installedTo: Zxid | undefined;
+  /** By session: gives up the fetch of its snapshot. */
+  readonly #giveUp = new Map<SessionId, () => void>();
 
   constructor(
     world: World,
@@ -124,6 +126,7 @@ export class SimNode implements PeerHost {
     const life = this.#life;
     this.#paused = false;
     this.#inbox = [];
+    this.#giveUp.clear();
     this.#turnQueued = false;
     this.#tickAt = Infinity;
     this.#clockOrigin = this.#prng.int(0, 1_000_000);
@@ -307,6 +310,7 @@ export class SimNode implements PeerHost {
       pinSnapshot: () => this.disk.pin(),
       releaseSnapshot: (snapshotId) => this.disk.release(snapshotId),
       install: (session, peer, at, snapshotId) => this.#install(deliver, alive, session, peer, at, snapshotId),
+      cancelInstall: (session) => this.#giveUp.get(session)?.(),
     };
   }
 
@@ -321,8 +325,17 @@ export class SimNode implements PeerHost {
   ): void {
     const source = must(this.#nodes.get(peer), `peer n${peer}`);
     const failed = (): void => deliver((replica) => replica.installed(session, at, undefined));
+    this.#giveUp.set(session, () => {
+      this.#giveUp.delete(session);
+      this.#world.mark(this.name, "snapshot-given-up", () => snapshotId);
+      // Completions come later, never from inside a call.
+      this.#world.after(0, () => {
+        source.deliver((replica) => replica.snapshotRead(snapshotId));
+        failed();
+      });
+    });
     this.#world.after(this.#prng.exponential(this.#options.snapshotMsMean), () => {
-      if (!alive()) return;
+      if (!alive() || !this.#giveUp.delete(session)) return;
       const snapshot = source.disk.snapshot(snapshotId);
       const reachable = this.#network.reaches(this.host, source.host) && !source.paused;
       source.deliver((replica) => replica.snapshotRead(snapshotId));

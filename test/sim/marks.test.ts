@@ -28,7 +28,13 @@ describe("the marks of a long batch", () => {
 
   test("a short batch says what it missed and is not failed for it", async () => {
     let said = "";
-    const status = await simCommand({ from: 1, seeds: 2, safetySeconds: 5, marks: true, write: (text) => (said += text) });
+    const status = await simCommand({
+      from: 1,
+      seeds: 2,
+      reduction: { without: [], safetySeconds: 5 },
+      marks: true,
+      write: (text) => (said += text),
+    });
     expect(status).toBe(0);
     expect(said).toMatch(/\d+ of \d+ marks reached; never: /);
     expect(said).toContain(`judged from ${MARKS_SEEDS_MIN} seeds on`);
