@@ -25,6 +25,8 @@ export class Checkpoints {
   #writing = false;
   #installing: InstallWanted | undefined;
   #installStarted = false;
+  /** Its session has: consensus goes nowhere before the install has completed, so that one must not wait for anybody. */
+  #installEnded = false;
   #next: InstallWanted | undefined;
   readonly #pins = new Map<string, SessionId>();
   /** Sessions that ended since the last wishes were looked at: a wish of one of them comes too late. */
@@ -81,6 +83,11 @@ export class Checkpoints {
 
   sessionEnded(session: SessionId): void {
     this.#ended.add(session);
+    const installing = this.#installing;
+    if (installing?.session === session) {
+      this.#installEnded = true;
+      if (this.#installStarted) this.#state.cancelInstall(session);
+    }
     for (const [snapshotId, owner] of this.#pins) if (owner === session) this.release(snapshotId);
   }
 
@@ -96,6 +103,7 @@ export class Checkpoints {
       return;
     }
     this.#installing = want;
+    this.#installEnded = this.#ended.has(want.session);
     this.#startInstall();
   }
 
@@ -109,6 +117,7 @@ export class Checkpoints {
     this.#installStarted = false;
     this.#installing = this.#next;
     this.#next = undefined;
+    this.#installEnded = this.#installing !== undefined && this.#ended.has(this.#installing.session);
     this.#startInstall();
   }
 
@@ -117,5 +126,6 @@ export class Checkpoints {
     if (want === undefined || this.#writing || this.#installStarted) return;
     this.#installStarted = true;
     this.#state.install(want.session, want.peer, want.at, want.snapshotId);
+    if (this.#installEnded) this.#state.cancelInstall(want.session);
   }
 }

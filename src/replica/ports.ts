@@ -39,6 +39,11 @@ export interface StatePort {
    * atomic, synced step. Completion: `onInstalled(session, at, entries | undefined)`; undefined means it failed and nothing changed.
    */
   install(session: SessionId, peer: NodeId, at: Zxid, snapshotId: string): void;
+  /**
+   * Nobody wants this session's install any more: it is given up, even if its stream hangs, unless it is becoming the state already. It
+   * completes either way.
+   */
+  cancelInstall(session: SessionId): void;
 }
 
 export interface NetPort {

@@ -321,11 +321,11 @@ export class Replica {
       if (pin === undefined) continue;
       this.#zab.step({ kind: "snapshot-ready", session, at: pin.at, snapshotId: pin.snapshotId }, this.#now());
     }
-    this.#checkpoints.wishesServed();
     for (const want of ready.installWanted) {
       if (this.#failpoint("snapshot-install")) return true;
       this.#checkpoints.install(want);
     }
+    this.#checkpoints.wishesServed();
     return ready.committed.length > 0 || ready.snapshotWanted.length > 0 || ready.reads.length > 0 || ready.role !== undefined;
   }
 

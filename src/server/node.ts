@@ -217,7 +217,7 @@ class NodeParts implements RunningNode {
       configuration: bootstrapConfiguration(members),
       bootstrap: this.#settings.bootstrap,
       segmentBytes: this.#settings.segmentBytes,
-      fetchSnapshot: (peer, snapshotId) => unsealed(this.#net.get().fetchSnapshot(peer, snapshotId)),
+      fetchSnapshot: (peer, snapshotId, signal) => unsealed(this.#net.get().fetchSnapshot(peer, snapshotId, signal)),
       onPersisted: (seq) => this.#loop.input(() => this.#replica.get().persisted(seq)),
       onCheckpointed: (at) => this.#loop.input(() => this.#replica.get().checkpointed(at)),
       onInstalled: (session, at, entries, problem) => {

@@ -179,8 +179,10 @@ function assemble(found: Recovered, log: LogWriter, store: StateStore, folder: D
 function statePort(store: StateStore, options: StorageOptions): { readonly port: StorageState; readonly endInstalls: () => Promise<void> } {
   const { fetchSnapshot, onCheckpointed, onInstalled } = options;
   const fail = (error: unknown): void => options.onFatal(error instanceof Error ? error : new Error(messageOf(error)));
-  // One install at a time; a newer one makes the one before it give up at once, even if its stream hangs.
+  // One install at a time; a newer one makes the one before it give up at once, and so does the end of its session, even if its stream
+  // hangs.
   let current = new AbortController();
+  let currentSession: SessionId | undefined;
   let running: Promise<void> = Promise.resolve();
   const port: StorageState = {
     checkpoint: (at, writes) => void store.checkpoint(at, writes).then(onCheckpointed).catch(fail),
@@ -190,13 +192,17 @@ function statePort(store: StateStore, options: StorageOptions): { readonly port:
     install: (session, peer, at, snapshotId) => {
       current.abort(new Error("a newer install was asked for"));
       current = new AbortController();
+      currentSession = session;
       const { signal } = current;
       running = running
-        .then(() => receiveSnapshot(store, at, signal, () => fetchSnapshot(peer, snapshotId, signal)))
+        .then(() => receiveSnapshot(store, at, signal, (until) => fetchSnapshot(peer, snapshotId, until)))
         .then((result) =>
           typeof result === "string" ? onInstalled(session, at, undefined, result) : onInstalled(session, at, result, undefined),
         )
         .catch(fail);
+    },
+    cancelInstall: (session) => {
+      if (session === currentSession) current.abort(new Error("the session that asked for it has ended"));
     },
   };
   const endInstalls = (): Promise<void> => {

@@ -35,8 +35,11 @@ export interface StreamStats {
 export interface PeerNet extends NetPort {
   /** The port really bound. */
   readonly port: number;
-  /** Fetches a snapshot over a stream of its own, throttled by the sender. Throws when the leader no longer has it. */
-  fetchSnapshot(peer: NodeId, snapshotId: string): AsyncIterable<SnapshotChunk>;
+  /**
+   * Fetches a snapshot over a stream of its own, throttled by the sender. Throws when the leader no longer has it. `signal` ends the
+   * stream at once, whatever it waits for.
+   */
+  fetchSnapshot(peer: NodeId, snapshotId: string, signal: AbortSignal): AsyncIterable<SnapshotChunk>;
   /** Puts on the wire at once what this turn collected. Without it that happens at the end of the turn. */
   flush(): void;
   stats(): StreamStats;

@@ -103,7 +103,7 @@ export async function createPeerNet(options: PeerNetOptions): Promise<PeerNet> {
     dial: (session, peer) => follow.dial(session, peer),
     session: (session, message) => follow.send(session, message),
     close: (session) => follow.close(session),
-    fetchSnapshot: (peer, snapshotId) => fetchSnapshot(addressOf(peer), path("Snapshot"), metadata, peer, snapshotId),
+    fetchSnapshot: (peer, snapshotId, signal) => fetchSnapshot(addressOf(peer), path("Snapshot"), metadata, peer, snapshotId, signal),
     flush: () => flusher.flush(),
     stats: () => counters.snapshot(),
     shutdown() {

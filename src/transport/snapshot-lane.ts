@@ -132,14 +132,19 @@ class SnapshotSender {
   }
 }
 
-/** Fetches a snapshot. Throws a QuorateError when it is not there, breaks off, or does not add up; ending the iteration early cancels. */
+/**
+ * Fetches a snapshot. Throws a QuorateError when it is not there, breaks off, or does not add up. Ending the iteration early cancels; so
+ * does `signal`, also while the iteration waits for a sender that hangs: its end would have to wait, too.
+ */
 export async function* fetchSnapshot(
   address: string,
   path: string,
   metadata: Metadata,
   peer: NodeId,
   snapshotId: string,
+  signal: AbortSignal,
 ): AsyncGenerator<SnapshotChunk> {
+  signal.throwIfAborted();
   const client = new Client(address, credentials.createInsecure(), CLIENT_CHANNEL_OPTIONS);
   const call = client.makeServerStreamRequest(path, toBuffer, asBytes, snapshotRequestCodec.encode({ snapshotId }), metadata);
   const failed = (why: string, cause?: unknown): QuorateError =>
@@ -147,6 +152,8 @@ export async function* fetchSnapshot(
   let entries = 0;
   let crc = 0;
   let complete = false;
+  const cancel = (): void => call.cancel();
+  signal.addEventListener("abort", cancel, { once: true });
   try {
     for await (const bytes of call as AsyncIterable<Uint8Array>) {
       const frame = snapshotFrameCodec.decode(bytes);
@@ -166,6 +173,7 @@ export async function* fetchSnapshot(
   } catch (error) {
     throw error instanceof QuorateError ? error : failed(messageOf(error), error);
   } finally {
+    signal.removeEventListener("abort", cancel);
     // After the loop a cancel is a no-op; before its end it stops the sender. The stream's own error event has been consumed by the loop.
     call.on("error", () => undefined);
     call.cancel();

@@ -14,6 +14,7 @@ test("a session that ended before its wish was looked at gets no pin; a later on
       pinSnapshot: () => ({ snapshotId: `s${++pinned}`, at }),
       releaseSnapshot: () => pinned--,
       install: () => undefined,
+      cancelInstall: () => undefined,
     },
     10,
     10,

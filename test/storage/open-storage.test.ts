@@ -285,6 +285,28 @@ describe("a snapshot between two nodes", () => {
     await learner.storage.close();
     await leader.storage.close();
   });
+
+  test("is given up with its session even while its stream hangs, and not with another's", async () => {
+    let signal: AbortSignal | undefined;
+    const learner = await Node.open(temporaryFolder(), {
+      fetchSnapshot: async function* (_, __, given) {
+        signal = given;
+        yield { entries: [{ key: "half", value: Buffer.from("way") }] };
+        await new Promise(() => undefined);
+      },
+    });
+    learner.storage.state.install(1, nodeId(1), at(4), "hanging");
+    while (signal === undefined) await new Promise((resolve) => setImmediate(resolve));
+    learner.storage.state.cancelInstall(2);
+    expect(signal.aborted).toBe(false);
+    learner.storage.state.cancelInstall(1);
+    expect(signal.aborted).toBe(true);
+    await learner.events.until(() => learner.events.installed.length === 1);
+    expect(learner.events.installed).toEqual([
+      { session: 1, at: at(4), keys: undefined, problem: "the session that asked for it has ended" },
+    ]);
+    await learner.storage.close();
+  });
 });
 
 async function* failAfterOne(chunks: AsyncIterable<SnapshotChunk>): AsyncGenerator<SnapshotChunk> {

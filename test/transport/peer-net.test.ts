@@ -163,7 +163,7 @@ describe("link state", () => {
     await a.inputs.find(isLink(n2, true));
     a.net.dial(1, n2);
     await a.inputs.find(({ kind }) => kind === "session-up");
-    const snapshot = a.net.fetchSnapshot(n2, "s")[Symbol.asyncIterator]();
+    const snapshot = a.net.fetchSnapshot(n2, "s", new AbortController().signal)[Symbol.asyncIterator]();
     await snapshot.next();
     expect(proxy.connections).toBe(3);
     await snapshot.return?.();

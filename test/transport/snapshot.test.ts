@@ -12,6 +12,9 @@ import { snapshotFrameCodec } from "../../src/wire/index.js";
 import { freePort, n1, n2, startPair, startPeer } from "./support.js";
 import type { TestPeer } from "./support.js";
 
+/** Never fires. */
+const kept = new AbortController().signal;
+
 const open: TestPeer[] = [];
 afterEach(async () => {
   await Promise.all(open.splice(0).map(({ net }) => net.shutdown()));
@@ -45,7 +48,7 @@ describe("a transfer", () => {
       yield { entries: [] };
       yield { entries: all.slice(3) };
     });
-    const got = await collect(fetcher.net.fetchSnapshot(n2, "s-1"));
+    const got = await collect(fetcher.net.fetchSnapshot(n2, "s-1", kept));
     expect(got).toEqual(all.map(({ key, value }) => ({ key, value: [...value] })));
   });
 
@@ -53,7 +56,7 @@ describe("a transfer", () => {
     const { fetcher } = await fetcherOf(async function* () {
       // An empty state has no chunk.
     });
-    expect(await collect(fetcher.net.fetchSnapshot(n2, "s"))).toEqual([]);
+    expect(await collect(fetcher.net.fetchSnapshot(n2, "s", kept))).toEqual([]);
   });
 
   test("takes at least the time its throttle asks for", async () => {
@@ -62,7 +65,7 @@ describe("a transfer", () => {
       yield { entries: entries(100, bytes / 100) };
     }, 1_000_000);
     const at = performance.now();
-    expect(await collect(fetcher.net.fetchSnapshot(n2, "s"))).toHaveLength(100);
+    expect(await collect(fetcher.net.fetchSnapshot(n2, "s", kept))).toHaveLength(100);
     expect(performance.now() - at).toBeGreaterThan(390);
   });
 });
@@ -71,7 +74,7 @@ describe("a transfer that fails", () => {
   test("because the sender no longer has it: a QuorateError with the sender's words", async () => {
     const [fetcher, sender] = await startPair();
     open.push(fetcher, sender);
-    const fetched = collect(fetcher.net.fetchSnapshot(n2, "gone"));
+    const fetched = collect(fetcher.net.fetchSnapshot(n2, "gone", kept));
     await expect(fetched).rejects.toThrow(QuorateError);
     await expect(fetched).rejects.toMatchObject({
       code: "QUORATE_UNREACHABLE",
@@ -86,9 +89,9 @@ describe("a transfer that fails", () => {
       yield { entries: entries(1, 1) };
       if (broken) throw new Error("disk");
     });
-    await expect(collect(fetcher.net.fetchSnapshot(n2, "s"))).rejects.toThrow("disk");
+    await expect(collect(fetcher.net.fetchSnapshot(n2, "s", kept))).rejects.toThrow("disk");
     broken = false;
-    expect(await collect(fetcher.net.fetchSnapshot(n2, "s"))).toHaveLength(1);
+    expect(await collect(fetcher.net.fetchSnapshot(n2, "s", kept))).toHaveLength(1);
   });
 
   test("because the fetcher stops: the reader is told, and closes what it holds", async () => {
@@ -101,7 +104,7 @@ describe("a transfer that fails", () => {
         closed();
       }
     }, 2_000_000);
-    for await (const chunk of fetcher.net.fetchSnapshot(n2, "s")) {
+    for await (const chunk of fetcher.net.fetchSnapshot(n2, "s", kept)) {
       expect(chunk.entries).toHaveLength(1);
       break;
     }
@@ -109,12 +112,27 @@ describe("a transfer that fails", () => {
     await sender.log.find(({ message }) => message === "n1 gave up fetching a snapshot");
   });
 
+  test("because nobody waits for it any more: at once, even while the sender hangs", async () => {
+    const { fetcher, sender } = await fetcherOf(async function* () {
+      yield { entries: entries(1, 1_000) };
+      await new Promise(() => undefined);
+    });
+    const stop = new AbortController();
+    const chunks = fetcher.net.fetchSnapshot(n2, "s", stop.signal)[Symbol.asyncIterator]();
+    expect((await chunks.next()).done).toBe(false);
+    const next = chunks.next();
+    stop.abort();
+    await expect(next).rejects.toMatchObject({ code: "QUORATE_UNREACHABLE" });
+    await expect(fetcher.net.fetchSnapshot(n2, "s", stop.signal)[Symbol.asyncIterator]().next()).rejects.toThrow("aborted");
+    await sender.net.shutdown();
+  });
+
   test("because the sender goes away: an error, not a short snapshot", async () => {
     const { fetcher, sender } = await fetcherOf(async function* () {
       for (;;) yield { entries: entries(1, 1_000) };
     }, 1_000_000);
     const fetched = (async () => {
-      for await (const { entries: got } of fetcher.net.fetchSnapshot(n2, "s")) if (got.length > 0) await sender.net.shutdown();
+      for await (const { entries: got } of fetcher.net.fetchSnapshot(n2, "s", kept)) if (got.length > 0) await sender.net.shutdown();
     })();
     await expect(fetched).rejects.toThrow(QuorateError);
   });
@@ -147,7 +165,7 @@ describe("a transfer that fails", () => {
     );
     const fetcher = await startPeer(n1, await freePort(), { 2: port });
     open.push(fetcher);
-    await expect(collect(fetcher.net.fetchSnapshot(n2, "s"))).rejects.toThrow(message);
+    await expect(collect(fetcher.net.fetchSnapshot(n2, "s", kept))).rejects.toThrow(message);
     server.forceShutdown();
   });
 });
