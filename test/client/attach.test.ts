@@ -211,6 +211,18 @@ describe("a branch in doubt", () => {
     await until("the new leader is asked", () => instance(2).inquiries.length > before);
   });
 
+  test("whose questions stay unanswered stays in doubt, however often it has asked", async () => {
+    const gid = freshGid();
+    await bank.prepare({ gid, branch: "bank", payload: setting("a", "1"), epoch: 1 });
+    await attachEverywhere();
+    // By then it has waited for seconds: each pause is up to twice as long as the one before.
+    await until("has asked for a while", () => instance(1).inquiries.length >= 6, 20_000);
+    expect(bank.prepared.size).toBe(1);
+    expect(bank.calls.filter((call) => call.startsWith("rollback") || call.startsWith("commit"))).toEqual([]);
+    instance(1).answer({ gid, branch: "bank", answer: "commit" });
+    await until("committed", () => bank.values.get("a") === "1");
+  });
+
   test("that a listing finds later is asked about", async () => {
     bank.scanIntervalMs = 50;
     await attachEverywhere();

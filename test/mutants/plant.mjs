@@ -12,7 +12,7 @@ const root = fileURLToPath(new URL("../..", import.meta.url));
 /** Everything the simulator runs, and nothing else. */
 export const SIMULATED_ROOMS = ["base", "check", "config", "coordinator", "replica", "sim", "txn", "wire", "zab"];
 /** What tests need beside src. */
-const BESIDE = ["test", "proto", "scripts", "jepsen-like", "package.json", "tsconfig.json", "vitest.config.ts"];
+const BESIDE = ["bin", "test", "proto", "scripts", "jepsen-like", "package.json", "tsconfig.json", "vitest.config.ts"];
 
 /** By path inside src; without `rooms` all of them. */
 export function readSources(rooms = undefined) {
@@ -97,23 +97,28 @@ function place(write) {
 /** Writes runnable modules. Returns the folder and how to remove it. */
 export function build(sources) {
   return place((folder) => {
-    for (const [path, source] of sources) {
-      const target = join(folder, "src", path.replace(/\.ts$/, ".js"));
-      mkdirSync(dirname(target), { recursive: true });
-      writeFileSync(target, path.endsWith(".ts") ? transpile(source) : source);
-    }
+    writeModules(sources, join(folder, "src"));
     cpSync(join(root, "package.json"), join(folder, "package.json"));
   });
 }
 
-/** Writes these sources as they are, with all tests beside them. Returns the folder and how to remove it. */
+/** Writes these sources as they are, with all tests beside them, and the program built of them. Returns the folder and how to remove it. */
 export function buildTested(sources) {
   return place((folder) => {
     for (const name of BESIDE) cpSync(join(root, name), join(folder, name), { recursive: true });
+    writeModules(sources, join(folder, "dist/src"));
     for (const [path, source] of sources) {
       const target = join(folder, "src", path);
       mkdirSync(dirname(target), { recursive: true });
       writeFileSync(target, source);
     }
   });
+}
+
+function writeModules(sources, folder) {
+  for (const [path, source] of sources) {
+    const target = join(folder, path.replace(/\.ts$/, ".js"));
+    mkdirSync(dirname(target), { recursive: true });
+    writeFileSync(target, path.endsWith(".ts") ? transpile(source) : source);
+  }
 }

@@ -18,8 +18,9 @@ export function judge(rows, { seedsMax, baseline, controls, tests }) {
   });
   const searched = judged.filter(({ bySimulation, byWorlds }) => bySimulation || byWorlds);
   const problems = [];
-  for (const { mutant, bySimulation, byWorlds, byTests } of judged)
-    if (!bySimulation && !byWorlds && !byTests) problems.push(`nothing notices mutant ${mutant.id}: ${mutant.rule}`);
+  for (const { mutant, simulated, explored, tested, bySimulation, byWorlds, byTests } of judged)
+    if ((simulated ?? explored ?? tested) !== undefined && !bySimulation && !byWorlds && !byTests)
+      problems.push(`nothing notices mutant ${mutant.id}: ${mutant.rule}`);
   if (searched.length < SEARCHED_MIN)
     problems.push(`${searched.length} are noticed by random simulation or the explorer; ${SEARCHED_MIN} are needed`);
   for (const { start, failures, vacuity } of baseline) {
