@@ -30,7 +30,7 @@ export type { Latencies } from "./analysis/series.js";
 export { readHistory } from "./analysis/read-history.js";
 export type { FaultSummary } from "./analysis/times.js";
 export type { Composition } from "./nemesis/composition.js";
-export { ANYWHERE, COMPOSITIONS, compositionNamed } from "./nemesis/compositions.js";
+export { ANYWHERE, COMPOSITIONS, compositionNamed, SHAPES_ALONE } from "./nemesis/compositions.js";
 export { writeReport } from "./report/write-report.js";
 export { WORKLOAD_DEFAULT, workloadNamed, WORKLOADS } from "./workload/workloads.js";
 export type { Workload } from "./workload/stage.js";

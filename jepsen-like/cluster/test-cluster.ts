@@ -2,14 +2,13 @@
  * A cluster of real processes whose every link can be broken, with clients in this process.
  */
 import { spawn } from "node:child_process";
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { atInterrupt } from "../../src/cli/interrupt.js";
 import { LocalCluster } from "../../src/cli/local-cluster.js";
 import { connect, type ConnectOptions, type NodeId, type Quorate } from "../../src/index.js";
 import { majorityConnected } from "../analysis/majority.js";
 import type { Network } from "../net/network.js";
 import { isLinked, openNetwork } from "../net/open-network.js";
+import { newRunFolder, removeRunFolder } from "../run-folder.js";
 import { leaderSeenBy, type ClusterUnderTest, type Leadership, type NodeSight } from "./cluster-under-test.js";
 import { Equipment, type Need } from "./equipment.js";
 
@@ -40,10 +39,11 @@ export class TestCluster implements ClusterUnderTest {
 
   /** `needs`: what this machine has of what the faults need. */
   static async open(nodes: number, clientCount: number, nodeArgs: readonly string[], needs: readonly Need[]): Promise<TestCluster> {
-    const dir = mkdtempSync(join(tmpdir(), "quorate-partition-"));
+    const dir = newRunFolder("nodes");
     const network = await openNetwork(nodes);
     const cluster = new LocalCluster({ clusterId: "partition", dir, ports: network.sites, args: nodeArgs });
     process.once("exit", () => cluster.killAll());
+    atInterrupt(() => cluster.killAll());
     const equipment = await Equipment.make(needs, cluster.nodes, dir);
     for (const node of cluster.nodes)
       cluster.start(node.id, { args: [...network.nodeArgs(node.id), ...equipment.args], env: equipment.env(node.id) });
@@ -150,7 +150,7 @@ export class TestCluster implements ClusterUnderTest {
     await this.cluster.stopAll(0);
     await this.network.close();
     await this.equipment.close();
-    rmSync(this.#dir, { recursive: true, force: true });
+    removeRunFolder(this.#dir);
   }
 }
 

@@ -3,8 +3,8 @@
  *
  * Each node is a network namespace with four cards, each on a segment of its own: `p` to the other nodes, `c` to clients, `b` to
  * participants ("banks"), `a` for the harness's own sight, which is never broken. A segment is a bridge in the switch's namespace; this
- * process is on the last three. There is no default route: nothing can leave. Hardware addresses are fixed and known to all, so that a
- * lost packet is a lost packet of the protocol and never of address resolution.
+ * process is on the last three. There is no default route: nothing can leave. Hardware addresses are fixed and known to all, and there is
+ * no IPv6 that says hello by itself: a lost packet is a lost packet of the protocol, never of address resolution.
  */
 import type { NodeId } from "../../src/index.js";
 import type { End, Grudge } from "./network.js";
@@ -86,6 +86,7 @@ function cardUp(segment: Segment, host: NodeId | "harness", nodes: readonly Node
   const others = [...nodes, ...(segment === "p" ? [] : (["harness"] as const))].filter((other) => other !== host);
   return [
     `address add ${addressOf(segment, host)}/24 dev quorate-${segment}`,
+    `link set quorate-${segment} addrgenmode none`,
     `link set quorate-${segment} up`,
     ...others.map(
       (other) => `neighbour replace ${addressOf(segment, other)} lladdr ${hardwareOf(segment, other)} dev quorate-${segment} nud permanent`,

@@ -106,21 +106,38 @@ export function chooseNetwork(demand: NetworkDemand, needs: readonly NetworkAbil
   return { kind: "proxies", why: `network namespaces cannot be used: ${obstacle}` };
 }
 
-/** Runs this same command line in a sandbox, with this process's output. Resolves with its exit status. Signals are passed on. */
-export function runInSandbox({ why }: NetworkChoice): Promise<number> {
-  const [program = "", ...args] = unshare();
-  const itself = [process.execPath, ...process.execArgv, ...process.argv.slice(1)];
-  const child = spawn(program, [...args, "bash", "-c", `${MOUNT}; exec "$@"`, "sandbox", ...itself], {
+/** How a run in a sandbox ended. */
+export interface SandboxEnd {
+  readonly code: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+/** Runs this same command line in a sandbox, with this process's output. Signals are passed on. */
+export function runInSandbox({ why }: NetworkChoice): Promise<SandboxEnd> {
+  const { command, env } = inSandbox([process.execPath, ...process.execArgv, ...process.argv.slice(1)], why);
+  const [program = "", ...args] = command;
+  const child = spawn(program, args, {
     // A group of its own: a terminal's Ctrl-C comes once, through this process.
     detached: true,
     stdio: ["ignore", "inherit", "inherit", "pipe"],
-    env: { ...environment(), [SANDBOX_VARIABLE]: why },
+    env,
   });
   passSignals(child);
   return new Promise((resolve, reject) => {
     child.once("error", reject);
-    child.once("exit", (code, signal) => resolve(code ?? (signal === null ? 1 : 128)));
+    child.once("exit", (code, signal) => resolve({ code, signal }));
   });
+}
+
+/** The command that runs `command` in a sandbox of its own, and becomes it; to be run with this environment. */
+export function inSandbox(
+  command: readonly string[],
+  why: string,
+): { readonly command: readonly string[]; readonly env: NodeJS.ProcessEnv } {
+  return {
+    command: [...unshare(), "bash", "-c", `${MOUNT}; exec "$@"`, "sandbox", ...command],
+    env: { ...environment(), [SANDBOX_VARIABLE]: why },
+  };
 }
 
 /** Inside: ends this process like an interrupt when the one that made the sandbox is gone. */

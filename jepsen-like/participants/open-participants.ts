@@ -1,12 +1,11 @@
 /**
  * The participants of one run: made, served by processes of their own, funded, and gone at the end.
  */
-import { mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kvPayload } from "../../src/participant/kv/index.js";
 import type { Quorate } from "../../src/index.js";
 import type { ClusterUnderTest } from "../cluster/cluster-under-test.js";
+import { newRunFolder, removeRunFolder } from "../run-folder.js";
 import type { ResourceWish } from "../workload/stage.js";
 import { ACCOUNT, kvResource } from "./kv-resource.js";
 import type { Observer } from "./observer.js";
@@ -32,11 +31,11 @@ export interface ParticipantsOptions {
 /** Resolves when the leader has all of them and every account holds its balance. */
 export async function openParticipants(options: ParticipantsOptions): Promise<Participants> {
   const { wishes, cluster, client, duplicatesSeed, observer, suffix } = options;
-  const dir = mkdtempSync(join(tmpdir(), "quorate-participants-"));
+  const dir = newRunFolder("participants");
   const list: Resource[] = [];
   const close = async (): Promise<void> => {
     for (const each of list) await each.close();
-    rmSync(dir, { recursive: true, force: true });
+    removeRunFolder(dir);
   };
   try {
     for (const { name, kind } of wishes) {

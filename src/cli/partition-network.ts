@@ -10,6 +10,7 @@ import {
   sandboxed,
   type NetworkDemand,
 } from "../../jepsen-like/net/sandbox.js";
+import { leftovers } from "../../jepsen-like/run-folder.js";
 import type { COMPOSITIONS } from "../../jepsen-like/run.js";
 import { EXIT, text, type CommandArgs } from "./command.js";
 import type { ExitCode } from "./exit-codes.js";
@@ -31,9 +32,15 @@ export async function runElsewhere(
     endWithParent();
     return undefined;
   }
+  const { folders, processes } = leftovers();
+  if (folders.length + processes.length > 0)
+    note(
+      `Runs that were killed have left ${folders.length} folders and ${processes.length} processes; \`quorate partition clean\` removes them.`,
+    );
   const choice = chooseNetwork((text(args, "network") ?? "auto") as NetworkDemand, networkNeeds);
   note(`network: ${choice.kind} (${choice.why})`);
   if (choice.kind === "proxies") return undefined;
-  const status = await runInSandbox(choice);
-  return Object.values(EXIT).find((each) => each === status) ?? EXIT.failed;
+  const { code, signal } = await runInSandbox(choice);
+  if (signal !== null) note(`The run was ended by ${signal}; \`quorate partition clean\` removes what it has left.`);
+  return Object.values(EXIT).find((each) => each === code) ?? EXIT.failed;
 }

@@ -11,6 +11,7 @@ import {
   readHistory,
   runComposition,
   runForeign,
+  SHAPES_ALONE,
   WORKLOAD_DEFAULT,
   workloadNamed,
   WORKLOADS,
@@ -27,6 +28,7 @@ import type { ExitCode } from "../exit-codes.js";
 import { note, printResult } from "../output.js";
 import { NETWORK_OPTION, runElsewhere } from "../partition-network.js";
 import { formatTable } from "../table.js";
+import { partitionClean } from "./partition-clean.js";
 
 export const command: Command = {
   usage: "partition",
@@ -78,6 +80,7 @@ export const command: Command = {
         return Promise.resolve(EXIT.ok);
       },
     },
+    partitionClean,
   ],
 };
 
@@ -91,14 +94,19 @@ const SEED = /^[A-Za-z0-9._-]{1,64}$/;
 
 function list(args: CommandArgs): Promise<ExitCode> {
   const compositions = COMPOSITIONS.map(({ name, summary, nodesMin }) => ({ name, summary, nodesMin }));
+  const shapes = SHAPES_ALONE.map(({ name, summary, nodesMin }) => ({ name, summary, nodesMin }));
   const workloads = WORKLOADS.map(({ name, summary }) => ({ name, summary }));
   printResult(outputOf(args), {
-    json: { compositions, workloads },
+    json: { compositions, shapes, workloads },
     table: () =>
       [
         formatTable(
           ["COMPOSITION", "NODES", "WHAT HAPPENS"],
           compositions.map(({ name, summary, nodesMin }) => [name, nodesMin <= 3 ? "3, 5" : String(nodesMin), summary]),
+        ),
+        formatTable(
+          ["SHAPE", "NODES", "WHAT `partitions` DRAWS FROM; EACH CAN BE RUN BY ITS OWN NAME"],
+          shapes.map(({ name, summary, nodesMin }) => [name, nodesMin <= 3 ? "3, 5" : String(nodesMin), summary]),
         ),
         formatTable(
           ["WORKLOAD", "WHAT CLIENTS DO, AND WHAT MUST HOLD"],
