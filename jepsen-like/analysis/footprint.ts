@@ -29,7 +29,7 @@ export const LONG_RUN_S = 300;
 /** Log segments not compacted yet: well above what the node keeps by its own settings. */
 export const LOG_MB_MAX = 512;
 export const RSS_GROWTH_MB_MAX = 128;
-export const RSS_KB_PER_OUTCOME = 2;
+export const RSS_KB_PER_OUTCOME = 4;
 
 export function footprintSamples(history: readonly HistoryEvent[]): readonly FootprintSample[] {
   return history.flatMap(({ f, key, time, value }) => {

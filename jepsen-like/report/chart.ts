@@ -19,6 +19,8 @@ const NS = 1e9;
 /** Narrower bands have no room for a name of their own; about a letter's width each. */
 const LETTER_PX = 6.2;
 const LATENCY_MS_MIN = 1;
+/** A time that stands closer to the end of the axis would leave the frame in the middle of its mark. */
+const EDGE_PX = 16;
 
 interface Panel {
   readonly top: number;
@@ -69,7 +71,7 @@ function bands(history: readonly HistoryEvent[], x: Scale, bottom: number): read
     const name = band.fault;
     const room = from + name.length * LETTER_PX + 4;
     const named = from >= namedUntil && room <= RIGHT + 4;
-    if (named) namedUntil = room;
+    if (named) namedUntil = room + LETTER_PX;
     const tip = `${name} ${band.detail}, ${(band.fromNs / NS).toFixed(1)} to ${(band.toNs / NS).toFixed(1)} s${band.verified ? "" : ", not felt"}`;
     return [
       tag(
@@ -113,7 +115,7 @@ function ratePanel(steps: readonly Step[], x: Scale, { top, bottom }: Panel): st
 }
 
 function latencyPanel(steps: readonly Step[], x: Scale, { top, bottom }: Panel): string {
-  const max = Math.max(LATENCY_MS_MIN * 10, ...steps.map((step) => step.p99Ms ?? 0));
+  const max = Math.max(LATENCY_MS_MIN * 10, ...steps.map((step) => step.p999Ms ?? 0));
   const y = logarithmic(LATENCY_MS_MIN, max * 1.2, bottom, top);
   const of = (pick: (step: Step) => number | undefined): readonly (readonly [number, number | undefined])[] =>
     steps.map((step) => {
@@ -122,6 +124,10 @@ function latencyPanel(steps: readonly Step[], x: Scale, { top, bottom }: Panel):
     });
   return (
     grid(decades(LATENCY_MS_MIN, max * 1.2), y) +
+    line(
+      of((step) => step.p999Ms),
+      "p999",
+    ) +
     line(
       of((step) => step.p99Ms),
       "p99",
@@ -133,6 +139,7 @@ function latencyPanel(steps: readonly Step[], x: Scale, { top, bottom }: Panel):
     legend(top, [
       ["p50", "median"],
       ["p99", "99th percentile"],
+      ["p999", "99.9th"],
     ])
   );
 }
@@ -208,7 +215,10 @@ function noMajority(history: readonly HistoryEvent[], x: Scale, top: number): st
 function axis(seconds: number, x: Scale, top: number): string {
   const marks = ticks(seconds, 12).map(
     (s) =>
-      tag("path", { d: `M${x.at(s).toFixed(1)} ${top}v4`, class: "axis" }) + label(x.at(s), top + 17, `${s} s`, { class: "tick middle" }),
+      tag("path", { d: `M${x.at(s).toFixed(1)} ${top}v4`, class: "axis" }) +
+      label(x.at(s) > RIGHT - EDGE_PX ? RIGHT + 8 : x.at(s), top + 17, `${s} s`, {
+        class: x.at(s) > RIGHT - EDGE_PX ? "tick end" : "tick middle",
+      }),
   );
   return tag("path", { d: `M${LEFT} ${top}H${RIGHT}`, class: "axis" }) + marks.join("");
 }

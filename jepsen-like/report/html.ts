@@ -18,7 +18,7 @@ export function reportPage(report: RunReport, history: readonly HistoryEvent[]):
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<title>${escapeText(`${report.composition}: ${report.verdict}`)}</title>
+<title>${escapeText(`${report.composition}, ${report.workload}: ${report.verdict}`)}</title>
 <style>
 ${STYLE}
 </style>
@@ -26,10 +26,10 @@ ${STYLE}
 <body>
 <header>
 <p class="verdict ${report.verdict}">${report.verdict}</p>
-<h1>${escapeText(report.composition)}</h1>
+<h1>${escapeText(report.composition)} <small>under ${escapeText(report.workload)}</small></h1>
 <p>${escapeText(report.summary)}</p>
 ${report.why === undefined ? "" : `<p class="why">${escapeText(report.why)}</p>`}
-<p>To repeat: <code>${escapeText(report.command)}</code></p>
+<p>To repeat, with seed ${escapeText(report.seed)}: <code>${escapeText(report.command)}</code></p>
 </header>
 <section class="figures">
 ${figures(report)
@@ -47,6 +47,7 @@ ${table(
   ]),
   report.invariants.map((each) => (each.violations > 0 ? "bad" : each.checked === 0 ? "not" : "good")),
 )}
+${notChecked(report)}
 ${violations(report)}
 <h2>The course of the run</h2>
 <figure>${courseChart(history)}</figure>
@@ -68,7 +69,8 @@ ${table(["At", "Fault", "Aim", "Held", "Detected", "New leader", "First commit",
 </details>
 <h2>Left over from the run</h2>
 <p>${escapeText(doubtText(report))}</p>
-<p>${report.orphans} prepared branches and ${report.locks} locks were left at the end. Every event is in <code>history.jsonl</code>, every figure in <code>verdict.json</code>; <code>npx quorate partition check history.jsonl</code> checks the answers again.</p>
+${footprint(report)}
+<p>${report.orphans} prepared branches and ${report.locks} locks were left at the end. Every event is in <code>history.jsonl</code>, every figure in <code>verdict.json</code>; <code>npx quorate partition check history.jsonl</code> judges it again.</p>
 </body>
 </html>
 `;
@@ -84,9 +86,39 @@ function figures(report: RunReport): readonly (readonly [name: string, value: st
     ["leader changes", `${report.leaderChanges} (epoch ${report.epochBefore} to ${report.epochAfter})`],
     ["leader changes in 20 s", String(report.leaderChangesPer20s)],
     ["outcomes found by asking", count(report.resolvedByInquiry)],
+    ["decisions a second", count(report.latencies.perS)],
+    ["to a decision: p50 / p99 / p999, ms", latency(report)],
+    ...(report.registerOperations > 0 ? [["register operations", count(report.registerOperations)] as const] : []),
+    ...(report.duplicates > 0 ? [["calls delivered again", count(report.duplicates)] as const] : []),
     ["longest doubt with a majority", ms(report.doubt.withMajorityMs)],
     ["nodes, clients, seconds", `${report.nodes}, ${report.workers}, ${report.seconds}`],
   ];
+}
+
+function latency({ latencies }: RunReport): string {
+  return [latencies.p50Ms, latencies.p99Ms, latencies.p999Ms]
+    .map((value) => (value === undefined ? "–" : count(Math.round(value))))
+    .join(" / ");
+}
+
+/** Of a cluster of somebody's own. */
+function notChecked({ notChecked: list }: RunReport): string {
+  if (list.length === 0) return "";
+  return `<h2>Not checked on a cluster of your own</h2>
+<ul>${list.map((what) => `<li>${escapeText(what)}</li>`).join("\n")}</ul>`;
+}
+
+/** What the nodes took of the machine, when that was sampled. */
+function footprint({ footprints }: RunReport): string {
+  if (footprints.length === 0) return "";
+  const rows = footprints.map(({ node, rssMb, logMbMax, diskMb, samples }) => [
+    node,
+    `${rssMb.first} / ${rssMb.last} / ${rssMb.max}`,
+    String(logMbMax),
+    diskMb === undefined ? "–" : `${diskMb.last} / ${diskMb.max}`,
+    String(samples),
+  ]);
+  return table(["Node", "Memory, MB: first / last / most", "Log, MB: most", "Data folder, MB: last / most", "Samples"], rows);
 }
 
 function doubtText({ doubt }: RunReport): string {

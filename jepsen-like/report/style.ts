@@ -7,7 +7,7 @@ export const STYLE = `:root { color-scheme: light dark; --ink: #1c2530; --dim: #
   --good: #4ec88a; --bad: #ff7a7a; --unsure: #e8ae4a; --commit: #5d9be6; --abort: #55616e; --p50: #4ec88a; --p99: #f0a04b; --fault: #ff6b6b2a; --faultline: #ff7a7a; --lead: #5d9be6; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; padding: 24px; max-width: 1180px; font: 15px/1.5 system-ui, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; color: var(--ink); background: var(--paper); }
-h1 { margin: 0 0 4px; font-size: 28px; } h2 { margin: 34px 0 10px; font-size: 19px; } p { margin: 6px 0; max-width: 80ch; }
+h1 { margin: 0 0 4px; font-size: 28px; } h1 small { color: var(--dim); font-size: 18px; font-weight: 400; } h2 { margin: 34px 0 10px; font-size: 19px; } p { margin: 6px 0; max-width: 80ch; }
 code { padding: 1px 5px; border-radius: 4px; background: var(--soft); font: 13px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; overflow-wrap: anywhere; }
 .verdict { float: right; margin: 4px 0 0 16px; padding: 6px 18px; border-radius: 6px; color: var(--paper); font-weight: 700; font-size: 20px; }
 .verdict.valid { background: var(--good); } .verdict.invalid { background: var(--bad); } .verdict.unknown { background: var(--unsure); }
@@ -23,8 +23,8 @@ svg text { fill: var(--ink); } svg .tick { fill: var(--dim); } svg .end { text-a
 svg .axis { stroke: var(--dim); fill: none; } svg .grid { stroke: var(--rule); fill: none; }
 svg .fault { fill: var(--fault); stroke: var(--faultline); stroke-opacity: .35; stroke-width: .7; } svg .unfelt { fill: none; stroke-dasharray: 3 3; stroke-opacity: .7; } svg .faultname { fill: var(--faultline); font-weight: 600; }
 svg .commits { fill: var(--commit); fill-opacity: .8; } svg .aborts { fill: var(--abort); }
-svg .p50, svg .p99, svg .open, svg .doubt { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
-svg .p50 { stroke: var(--p50); } svg .p99 { stroke: var(--p99); } svg .open { stroke: var(--dim); } svg .doubt { stroke: var(--bad); }
+svg .p50, svg .p99, svg .p999, svg .open, svg .doubt { fill: none; stroke-width: 1.8; stroke-linejoin: round; }
+svg .p50 { stroke: var(--p50); } svg .p99 { stroke: var(--p99); } svg .p999 { stroke: var(--p99); stroke-opacity: .45; stroke-width: 1.1; } svg .open { stroke: var(--dim); } svg .doubt { stroke: var(--bad); }
 svg .key { fill: none; stroke-width: 3; } svg .key.commits { stroke: var(--commit); } svg .key.aborts { stroke: var(--abort); }
 svg .leads { fill: var(--lead); } svg .epoch { fill: var(--paper); font-size: 10.5px; } svg .lost { fill: var(--bad); }
 summary { cursor: pointer; margin: 10px 0; color: var(--dim); }

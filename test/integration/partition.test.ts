@@ -1,13 +1,15 @@
 /**
- * The fault harness itself, short: a real run with its verdict, and a lie planted in its history.
+ * The fault harness itself, short: real runs with their verdicts, and a lie planted in a history.
  */
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { HistoryEvent } from "../../src/check/index.js";
 import type { RunReport } from "../../jepsen-like/run.js";
+import { startCluster } from "../support/cluster.js";
 import { quorate, quorateJson } from "../support/quorate.js";
+import { withPostgres } from "../testing/with-postgres.js";
 
 test("leadership handed over again and again under load: valid; the same history with one answer turned round: invalid", async () => {
   const dir = mkdtempSync(join(tmpdir(), "quorate-partition-run-"));
@@ -17,9 +19,11 @@ test("leadership handed over again and again under load: valid; the same history
       "run",
       "hand-over",
       "--seconds",
-      "6",
+      "10",
       "--seed",
       "1",
+      "--network",
+      "proxies",
       "--output-dir",
       dir,
     ])) as RunReport;
@@ -52,4 +56,73 @@ test("leadership handed over again and again under load: valid; the same history
   } finally {
     rmSync(dir, { recursive: true, force: true });
   }
+});
+
+/** A short run; `checked` by invariant. */
+async function runFor(
+  seconds: number,
+  composition: string,
+  workload: string,
+  more: readonly string[] = [],
+): Promise<{ readonly report: RunReport; readonly checked: Readonly<Record<string, number>> }> {
+  const args = ["partition", "run", composition, "--workload", workload, "--seconds", String(seconds), "--seed", "1", ...more];
+  const report = (await quorateJson(args)) as RunReport;
+  return { report, checked: Object.fromEntries(report.invariants.map((each) => [each.invariant, each.checked])) };
+}
+
+const PROXIES = ["--network", "proxies"];
+
+test("participants are killed under transactions over lists: strictly serializable, and what was in doubt found out", async () => {
+  const { report, checked } = await runFor(12, "participant-kill", "append", PROXIES);
+  expect(report).toMatchObject({ verdict: "valid", violations: [], orphans: 0, locks: 0 });
+  expect(report.resolvedByInquiry).toBeGreaterThan(0);
+  expect(checked["append"]).toBeGreaterThan(500);
+});
+
+test("every call to a participant arrives again, late and out of order: one effect each", async () => {
+  const { report, checked } = await runFor(8, "none", "duplicate-delivery", PROXIES);
+  expect(report).toMatchObject({ verdict: "valid", violations: [] });
+  expect(report.duplicates).toBeGreaterThan(1000);
+  expect(checked["I6-duplicate"]).toBeGreaterThan(report.duplicates);
+});
+
+withPostgres(() =>
+  test("PostgreSQL servers are killed under transfers: no money made or lost, nothing prepared, nothing locked", async () => {
+    const { report, checked } = await runFor(15, "database-kill", "bank", PROXIES);
+    expect(report).toMatchObject({ verdict: "valid", violations: [], orphans: 0, locks: 0 });
+    expect(report.faultsFelt).toBeGreaterThan(0);
+    expect(checked).toMatchObject({ "I9-conservation": 2, "I10-orphan": 3, "I11-lock": 3 });
+  }),
+);
+
+test("a cluster of somebody's own is loaded and judged, its leadership handed over, and what cannot be seen is said", async () => {
+  const cluster = await startCluster();
+  try {
+    const where = ["--endpoints", cluster.endpoints];
+    const { report } = await runFor(8, "hand-over", "mix", where);
+    expect(report).toMatchObject({ verdict: "valid", violations: [], nodes: 3 });
+    expect(report.leaderChanges).toBeGreaterThan(0);
+    expect(report.notChecked.join()).toContain("majority");
+    const { code, stderr } = await quorate(["partition", "run", "kill-storm", ...where]);
+    expect(code).toBe(2);
+    expect(stderr).toContain("use none or hand-over");
+  } finally {
+    await cluster.dispose();
+  }
+});
+
+describe("what does not exist is named, with what does, and nothing is started", () => {
+  test.each([
+    [["run", "earthquake"], /"earthquake" is no composition; there are .*leader-isolated.*mixed/],
+    [["run", "none", "--workload", "lottery"], /"lottery" is no workload; there are mix, transfers/],
+    [["run", "none", "--seed", "a b"], /--seed is "a b", but must be/],
+    [["run", "none", "--seconds", "soon"], /--seconds is "soon", but must be an integer from 5/],
+    [["run", "none", "--minutes", "0"], /--minutes is "0", but must be a number/],
+    [["run", "database-kill"], /database-kill breaks PostgreSQL servers; use it with --workload bank/],
+    [["run", "participant-kill", "--workload", "registers"], /breaks participants, and the workload registers has none/],
+    [["check", "/no/such/history.jsonl"], /ENOENT/],
+  ])("%j", async (args, why) => {
+    const { code, stderr } = await quorate(["partition", ...args]);
+    expect({ code, said: why.test(stderr) ? "why" : stderr }).toEqual({ code: 2, said: "why" });
+  });
 });
