@@ -6,9 +6,10 @@ import type { BatchResult } from "./batch.js";
 import { runHere, runJobs } from "./jobs.js";
 import { judgeMarks } from "./marks.js";
 import { commandOf, type Reduction } from "./reduction.js";
-import { batchJson, describeBatch, describeReduced, describeSeed, seedJson, sourceVersion, writeTrace } from "./report.js";
-import { runSeed } from "./run.js";
+import { batchJson, describeBatch, describeReduced, describeSeed, isWhole, seedJson, sourceVersion, writeTrace } from "./report.js";
+import { runSeed, SAFETY_MS } from "./run.js";
 import { shrink } from "./shrink.js";
+import { judgeVacuity } from "./vacuity.js";
 
 export interface SimOptions {
   /** One seed; replays it. */
@@ -38,6 +39,8 @@ export interface SimOptions {
 
 const TRACE_LINES = 400;
 const SEEDS = 100;
+/** Whole batches of this many seeds or more must have seen something (vacuity.ts). */
+const VACUITY_SEEDS_MIN = 10;
 /** A run of fresh seeds starts below this, so that a seed is short to type. */
 const FIRST_SEED_MAX = 1_000_000_000;
 const SHRINK_MS_MAX = 180_000;
@@ -48,7 +51,7 @@ interface Voice {
   readonly version: string;
 }
 
-/** Runs and prints. Returns the exit code: 0 when every seed held and, with `marks`, every mark was reached; 1 otherwise. */
+/** Runs and prints. Returns the exit code: 0 when every seed held and, with `marks`, every mark was reached; 1 otherwise, also when it shows nothing. */
 export async function simCommand(options: SimOptions): Promise<number> {
   const write = options.write ?? ((text: string) => void process.stdout.write(text));
   // JSON is one document: everything else goes elsewhere.
@@ -86,7 +89,16 @@ async function runBatches(options: SimOptions, voice: Voice): Promise<number> {
   write(options.json === true ? `${JSON.stringify(batchJson(total, version, traces))}\n` : describeBatch(total, version));
   const marks = judgeMarks(total.seeds, total.coverage);
   if (options.marks === true) note(`${marks.words}\n`);
-  return total.failures.length === 0 && total.seeds > 0 && (options.marks !== true || marks.ok) ? 0 : 1;
+  const vacuous = vacuityOf(total, reduction);
+  if (vacuous.length > 0) note(`this batch shows nothing: ${vacuous.join("; ")}\n`);
+  return total.failures.length === 0 && total.seeds > 0 && vacuous.length === 0 && (options.marks !== true || marks.ok) ? 0 : 1;
+}
+
+/** A few seeds, or reduced ones, are run to look at them: they need not prove anything. A failed batch has shown something. */
+function vacuityOf({ seeds, failures, decisions, commits, leaderChanges, coverage }: BatchResult, reduction: Reduction): readonly string[] {
+  if (seeds < VACUITY_SEEDS_MIN || failures.length > 0 || !isWhole(reduction)) return [];
+  const resolvedByInquiry = coverage.get("resolved-by-inquiry") ?? 0;
+  return judgeVacuity({ seeds, safetyMs: SAFETY_MS, decisions, commits, leaderChanges, resolvedByInquiry });
 }
 
 function reduceFailure(seed: number, start: Reduction, options: SimOptions, { write, note, version }: Voice): void {

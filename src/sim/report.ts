@@ -49,7 +49,7 @@ export function writeTrace(seed: number, reduction: Reduction, version: string, 
   return path;
 }
 
-function isWhole(reduction: Reduction): boolean {
+export function isWhole(reduction: Reduction): boolean {
   return reduction.without.length === 0 && Object.values(reduction).every((value) => value === undefined || Array.isArray(value));
 }
 

@@ -4,7 +4,7 @@
  * An edit replaces a text that occurs exactly once in its file. When the sources change and an edit no longer fits, the run fails and
  * the edit is brought up to date: a mutant that cannot be planted proves nothing. `model`: the edit is in the simulator's own
  * participants or disks, which stand for what a real one has to keep. `tests`: the test files or folders that try to notice it, where
- * they are not those of the rooms it is planted in.
+ * they are not those of the rooms it is planted in. `unseen`: why random simulation cannot notice it, though the room is simulated.
  *
  * Ids are never given to another bug. Not here: 29 (needs a participant with reservations) and 35 (needs a message queue).
  */

@@ -75,6 +75,7 @@ export const CONSENSUS_MUTANTS = [
   {
     id: "8",
     rule: "Votes are ordered by currentEpoch first.",
+    unseen: "what the election gets wrong, discovery makes good (40): only time is lost. 8+40 takes away both.",
     edits: [
       {
         file: "zab/vote.ts",
@@ -214,6 +215,7 @@ export const CONSENSUS_MUTANTS = [
   {
     id: "37",
     rule: "While the membership changes, both the old and the new one must agree to every quorum.",
+    unseen: "memberships do not change yet, so no run has two of them; the arithmetic is tested.",
     edits: [
       {
         file: "zab/quorum.ts",

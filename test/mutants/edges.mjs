@@ -214,12 +214,12 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "sim/participant.ts",
-        find: "    if (!this.resource.up || this.#streams.size === 0) return;\n",
-        replace: `    if (!this.resource.up) return;
-    for (const { gid, branch, preparedAt } of this.resource.inDoubt()) {
-      if (this.#world.now - preparedAt > 5_000) this.resource.rollback(gid, branch);
+        find: "    if (inquiries.length === 0) return;\n",
+        replace: `    if (inquiries.length === 0) return;
+    for (const { gid, branch, preparedAt } of due as unknown as (BranchName & { preparedAt: number })[]) {
+      if (this.#world.now - preparedAt < 5_000) continue;
+      spawn(this.#world, () => true, this.#settle("rollback", { gid, branch }));
     }
-    if (this.#streams.size === 0) return;
 `,
       },
     ],
@@ -242,6 +242,38 @@ export const EDGE_MUTANTS = [
       this.#prepared.delete(key);
       this.#outcomes.set(key, "committed");
     });
+`,
+      },
+    ],
+  },
+  {
+    id: "27-model",
+    model: true,
+    rule: "No such prepared transaction, on a repeated commit, is not taken for a roll back: the branch's row tells.",
+    edits: [
+      {
+        file: "sim/sql-resource.ts",
+        find: `    if (row.values[0] === "committed") return true;\n    if (row.values[0] === "rolled-back")`,
+        replace: "    if (row.values[0] !== undefined)",
+      },
+    ],
+  },
+  {
+    id: "30-model",
+    model: true,
+    rule: "A sync that failed is never tried again: what it was to make durable is gone.",
+    edits: [
+      {
+        file: "sim/disk.ts",
+        find: "        this.#fail();\n        return;\n      }\n      let seq = 0;\n",
+        replace: `        this.failNextSync = false;
+        const last = this.#syncing.at(-1)?.seq ?? 0;
+        this.#syncing = [];
+        this.#startSync(done);
+        done(last);
+        return;
+      }
+      let seq = 0;
 `,
       },
     ],
