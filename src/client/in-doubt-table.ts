@@ -10,6 +10,8 @@ import { backoffMs } from "./backoff.js";
 /** A branch that voted in this process is being decided right now; it does not ask before this. */
 export const FIRST_ASK_MS = 500;
 const ASK = { delayMsMin: 100, delayMsMax: 5_000 } as const;
+/** So often a branch has asked the leader without learning its outcome when it begins to ask everybody. */
+export const LEADER_ASKED_MAX = 3;
 /** Longest pause after "wait". */
 const WAIT_MS = 500;
 
@@ -94,6 +96,14 @@ export class InDoubtTable {
       due.push(doubt.ref);
     }
     return due;
+  }
+
+  /**
+   * The leader does not help: packets between it and here may be lost in silence, while the others know the decision and may tell it.
+   * Asked of those that are due.
+   */
+  unhelped(ref: BranchRef): boolean {
+    return (this.#doubts.get(branchKey(ref))?.attempts ?? 0) > LEADER_ASKED_MAX;
   }
 
   /** A new leader, or a new stream to one: whoever has waited for long asks at once, with a fresh back-off. */

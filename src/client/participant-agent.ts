@@ -263,13 +263,16 @@ export class ParticipantAgent implements EndpointWatcher {
     this.#options.onEvent({ kind: "call-failed", participant: this.participant.name, gid: ref.gid, branch: ref.branch, phase, message });
   }
 
-  /** Asks the leader, or everybody while none is known: a follower may answer what is decided. */
+  /** Asks the leader; everybody while none is known, or it does not help: a follower may answer what is decided. */
   #inquire(): void {
     if (this.#doubts.size === 0) return;
     const leader = this.#leaderLink();
-    const targets = leader === undefined ? [...this.#links.values()].filter((link) => link.open) : [leader];
-    if (targets.length === 0) return;
-    for (const ref of this.#doubts.due(performance.now(), INQUIRIES_PER_TICK)) for (const link of targets) link.inquire(ref);
+    const everybody = [...this.#links.values()].filter((link) => link.open);
+    if (everybody.length === 0) return;
+    for (const ref of this.#doubts.due(performance.now(), INQUIRIES_PER_TICK)) {
+      const targets = leader === undefined || this.#doubts.unhelped(ref) ? everybody : [leader];
+      for (const link of targets) link.inquire(ref);
+    }
   }
 
   #scheduleScan(): void {

@@ -201,6 +201,18 @@ describe("a branch in doubt", () => {
     expect(attachment.stats()[0]).toMatchObject({ participant: "bank", votesYes: 1, inDoubt: 1 });
   });
 
+  test("whose leader stays silent, with its stream open, asks the followers too, and obeys the decision they know", async () => {
+    const gid = freshGid();
+    await attachEverywhere();
+    instance(1).call(prepare(gid));
+    await until("the leader is asked", () => instance(1).inquiries.length > 0);
+    expect([2, 3].flatMap((id) => instance(id).inquiries)).toEqual([]);
+    await until("a follower is asked", () => instance(3).inquiries.length > 0);
+    instance(3).answer({ gid, branch: "bank", answer: "commit" });
+    await until("committed", () => bank.values.get("a") === "1");
+    expect(bank.prepared.size).toBe(0);
+  });
+
   test("asks a new leader", async () => {
     const gid = freshGid();
     await bank.prepare({ gid, branch: "bank", payload: setting("a", "1"), epoch: 1 });

@@ -25,6 +25,25 @@ describe("a branch in doubt", () => {
     expect(pauses.length).toBeGreaterThan(8);
   });
 
+  test("asks everybody when the leader was asked in vain, within two seconds of its vote, and a new leader alone again", () => {
+    const table = new InDoubtTable(() => 1);
+    const ref = newRef();
+    table.voted(ref, 0);
+    const asked: (readonly [number, boolean])[] = [];
+    for (let now = 0; now <= 2_500; now += 10) if (table.due(now, 10).length > 0) asked.push([now, table.unhelped(ref)]);
+    expect(asked).toEqual([
+      [500, false],
+      [600, false],
+      [800, false],
+      [1200, true],
+      [2000, true],
+    ]);
+    table.askSoon(3_000);
+    table.due(3_000, 10);
+    expect(table.unhelped(ref)).toBe(false);
+    expect(table.unhelped(newRef())).toBe(false);
+  });
+
   test("that was found in a listing asks at once", () => {
     const table = new InDoubtTable(() => 0.5);
     const ref = newRef();
