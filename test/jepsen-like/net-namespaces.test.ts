@@ -82,18 +82,17 @@ describe.skipIf(obstacle !== undefined)("network namespaces", () => {
       const { stdout, stderr } = await quorate([...command.split(" "), dir], { RUN_MARK: mark });
       expect(stderr).toContain("network: namespaces (demanded)");
       const report = JSON.parse(stdout) as RunReport;
-      expect(report, `${report.why ?? ""} ${JSON.stringify(report.violations)}`).toMatchObject({
-        verdict: "valid",
-        faultsInjected: 2,
-        faultsFelt: 2,
-      });
+      expect(report.violations).toEqual([]);
+      expect(report.verdict, report.why).toBe("valid");
+      expect(report.faultsFelt).toBeGreaterThan(0);
+      expect(report.faultsFelt).toBe(report.faultsInjected);
       const faults = readFileSync(join(dir, "history.jsonl"), "utf8")
         .trimEnd()
         .split("\n")
         .map((line) => JSON.parse(line) as HistoryEvent)
         .filter((event) => event.f === "nemesis")
         .map((event) => event.value);
-      expect(faults).toContainEqual(expect.objectContaining({ at: "begin", network: "namespaces", direction: "to the leader" }));
+      expect(faults).toContainEqual(expect.objectContaining({ at: "begin", network: "namespaces", direction: "from the leader" }));
       expect(faults).toContainEqual(expect.objectContaining({ at: "end", verified: true, passed: 0 }));
       await expect.poll(() => processesWith(mark)).toEqual([]);
       expect(machine()).toEqual(before);
