@@ -18,6 +18,10 @@ need ip iproute2 "network namespaces, virtual cables, bridges"
 need ss iproute2 "ending live connections"
 need nft nftables "dropping packets between nodes, by direction and by chance"
 need bash bash "probing a direction that is cut"
+need mkfs.ext4 e2fsprogs "a disk for each node, whose power can be cut"
+need perl perl-base "cutting a disk's power"
+need fsfreeze util-linux "disks that stall"
+need faketime faketime "wall clocks that jump"
 
 if [ -z "$packages" ]; then
   echo "fault-tools: nothing to install"

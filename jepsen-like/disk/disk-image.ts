@@ -86,11 +86,15 @@ export async function cutPower(disks: readonly DiskImage[]): Promise<void> {
   }
 }
 
-/** For a process that is about to end. Lazily: nobody waits for open files. */
+/** For a process that is about to end. Lazily: nobody waits for open files. Thawed first: who waits for a frozen disk cannot be ended. */
 export function unmountNow(path: string): void {
-  try {
-    execFileSync("umount", ["-l", path], { stdio: "ignore" });
-  } catch {
-    // Not mounted any more, or never was.
-  }
+  for (const [program, flag] of [
+    ["fsfreeze", "-u"],
+    ["umount", "-l"],
+  ] as const)
+    try {
+      execFileSync(program, [flag, path], { stdio: "ignore" });
+    } catch {
+      // Not frozen, or not mounted any more.
+    }
 }

@@ -14,9 +14,12 @@ import { unmountNow } from "./disk-image.js";
 
 const NAME = /^quorate-disks-(\d+)-(\d+)-\d+$/;
 
-/** Reads until the pipe closes. Lazily: the run's nodes end at the same moment, and may still have files open. */
+/**
+ * Reads until the pipe closes. Lazily: the run's nodes end at the same moment, and may still have files open. Thawed first: whoever waits
+ * for a frozen disk cannot be ended.
+ */
 const GUARDIAN = `cat >/dev/null
-while read -r _ at _; do case "$at" in "$1"/*) umount -l "$at";; esac; done </proc/mounts
+while read -r _ at _; do case "$at" in "$1"/*) fsfreeze -u "$at"; umount -l "$at";; esac; done </proc/mounts
 rm -rf --one-file-system "$1"`;
 
 let folders = 0;

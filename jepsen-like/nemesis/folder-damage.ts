@@ -8,7 +8,7 @@
  */
 import { cpSync, mkdirSync, readdirSync, rmSync } from "node:fs";
 import { join } from "node:path";
-import { compareZxid, formatZxid, QuorateError } from "../../src/base/index.js";
+import { compareZxid, formatZxid, QuorateError, type Zxid } from "../../src/base/index.js";
 import type { NodeId, NodeStatus } from "../../src/index.js";
 import { healthOf } from "../cluster/node-admin.js";
 import type { TestCluster } from "../cluster/test-cluster.js";
@@ -116,7 +116,7 @@ export const staleFolder: Composition = {
       for (const name of readdirSync(copy)) cpSync(join(copy, name), join(dataDir, name), { recursive: true });
       rmSync(copy, { recursive: true });
       await countsAgain(test, node);
-      const cameBackWith = (await statusOf(test, node))?.lastSync?.from;
+      const cameBackWith = await syncedFrom(test, node);
       if (acknowledged === undefined || cameBackWith === undefined) return false;
       history.nemesis({ fault: "stale-folder", at: "step", had: formatZxid(acknowledged), has: formatZxid(cameBackWith) });
       return compareZxid(cameBackWith, acknowledged) < 0;
@@ -125,8 +125,18 @@ export const staleFolder: Composition = {
 };
 
 async function statusOf(test: TestCluster, id: NodeId): Promise<NodeStatus | undefined> {
-  const address = test.cluster.node(id).clientAddress;
-  return (await test.clients[0]?.status())?.find((each) => each.address === address)?.status;
+  return (await test.clients[0]?.status())?.find(({ status }) => status?.id === id)?.status;
+}
+
+/** Where its log ended when it came back; it says so once a leader has synchronized it. */
+async function syncedFrom(test: TestCluster, id: NodeId): Promise<Zxid | undefined> {
+  const untilMs = performance.now() + VOTES_AGAIN_MS;
+  while (performance.now() < untilMs) {
+    const from = (await statusOf(test, id))?.lastSync?.from;
+    if (from !== undefined) return from;
+    await sleep(POLL_MS, undefined);
+  }
+  return undefined;
 }
 
 /** The folder itself stays: it may be a link, or a mount. */
