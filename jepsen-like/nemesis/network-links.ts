@@ -83,8 +83,9 @@ export const outsideLinks: Composition = {
   quietMs: NETWORK_QUIET_MS,
   episode: (ground, leader, turn) => {
     const side: Outside = turn % 2 === 0 ? "participants" : "clients";
-    const nodes = ground.prng.chance(0.5) ? [leader] : ground.test.nodes;
-    const way = ground.prng.pick(["both", "in", "out"] as const);
+    // Every run, however short, has one in which votes arrive and decisions do not: participants must find them out from the others.
+    const nodes = turn === 0 || ground.prng.chance(0.5) ? [leader] : ground.test.nodes;
+    const way = turn === 0 ? "out" : ground.prng.pick(["both", "in", "out"] as const);
     const grudges: readonly Grudge[] =
       way === "both" ? cutBetween([side], nodes) : way === "in" ? oneWay([side], nodes) : oneWay(nodes, [side]);
     return held(ground, { side, nodes, way }, grudges);
