@@ -1,19 +1,19 @@
 /**
- * Writes docs/coverage.md from a batch of the simulator: `npm run coverage -- [--seeds N] [--from S]`. Fails when a seed fails.
+ * Writes docs/coverage.md from a batch of the simulator: `npm run coverage -- [--seeds N] [--from S] [--jobs N]`. Fails when a seed fails.
  */
 import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, platform, release } from "node:os";
-import { performance } from "node:perf_hooks";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
-const { values } = parseArgs({ options: { seeds: { type: "string", default: "1000" }, from: { type: "string", default: "1" } } });
-const { MARKS, MARKS_SEEDS_MIN, missingMarks, runBatch } = await import("../dist/src/sim/index.js");
+const { values } = parseArgs({
+  options: { seeds: { type: "string", default: "1000" }, jobs: { type: "string" }, from: { type: "string", default: "1" } },
+});
+const { MARKS, MARKS_SEEDS_MIN, missingMarks, runJobs } = await import("../dist/src/sim/index.js");
 
-const before = process.cpuUsage();
-const batch = runBatch({ from: Number(values.from), seeds: Number(values.seeds), clock: () => performance.now() });
-const { user, system } = process.cpuUsage(before);
-const cpuMs = (user + system) / 1000;
+const processes = Number(values.jobs ?? availableParallelism());
+const job = { from: Number(values.from), seeds: Number(values.seeds), minutes: undefined, reduction: { without: [] } };
+const batch = await runJobs(job, processes, (text) => process.stderr.write(text));
 const missing = missingMarks(batch.coverage);
 const hours = (perMs) => (batch.simulatedMs / perMs / 60).toFixed(1);
 const number = (value) => value.toLocaleString("en-US");
@@ -30,7 +30,7 @@ const lines = [
   "",
   `- ${number(batch.seeds)} seeds from ${batch.from}, ${new Date().toISOString().slice(0, 10)}; ${failed}; ${missing.length === 0 ? "every situation reached" : `not reached: ${missing.join(", ")}`}`,
   `- ${number(batch.decisions)} decisions, ${number(batch.commits)} commits, ${number(batch.leaderChanges)} changes of leader`,
-  `- ${(batch.simulatedMs / 3_600_000).toFixed(2)} simulated hours in ${(batch.realMs / 60_000).toFixed(1)} minutes: **${hours(batch.realMs)} simulated hours per real minute**, ${hours(cpuMs)} per minute of processor time, in one process`,
+  `- ${(batch.simulatedMs / 3_600_000).toFixed(2)} simulated hours in ${(batch.realMs / 60_000).toFixed(1)} minutes: **${hours(batch.realMs)} simulated hours per real minute**, in ${processes} processes`,
   `- ${cpus()[0]?.model.trim() ?? "unknown processor"}, ${availableParallelism()} cores, ${platform()} ${release()}, Node ${process.versions.node}; load average ${loadavg()[0].toFixed(1)} at the end`,
   "",
   "| situation | what happened | times |",

@@ -20,6 +20,7 @@ import { createStateMachine, type Command, type StampedCommand, type StateMachin
 import { codecs, type NodeView } from "../wire/index.js";
 import {
   createZabPeer,
+  type Configuration,
   type Entry,
   type Ready,
   type Role,
@@ -112,6 +113,8 @@ export class Replica {
   #clients = 0;
   #halted = false;
   #view: NodeView | undefined;
+  /** What the last view was made of. */
+  #shown: { readonly role: Role; readonly established: boolean; readonly configuration: Configuration } | undefined;
   #viewSentMs = -Infinity;
 
   constructor(options: ReplicaOptions, ports: ReplicaPorts, recovered: Recovered) {
@@ -274,7 +277,7 @@ export class Replica {
       this.#options.id,
       this.#role,
       this.#established,
-      this.#zab.status().epochs.configuration,
+      this.#zab.configuration(),
       this.#stamps.now(),
       this.#state.forgottenBelowMs(),
     );
@@ -466,6 +469,17 @@ export class Replica {
   /** Pushes the view when it changed, or when its clock grows stale; what is forgotten goes along and is in no hurry. Returns when it wants to be pushed next. */
   #showView(): number {
     const now = this.#now();
+    const due = now - this.#viewSentMs >= this.#options.viewIntervalMs || this.#rarely("view-now");
+    const configuration = this.#zab.configuration();
+    // Every turn passes here: a view is only made when something it shows may have changed.
+    if (
+      !due &&
+      this.#shown?.role === this.#role &&
+      this.#shown.established === this.#established &&
+      this.#shown.configuration === configuration
+    )
+      return this.#viewSentMs + this.#options.viewIntervalMs;
+    this.#shown = { role: this.#role, established: this.#established, configuration };
     const view = this.view();
     const changed =
       this.#view === undefined ||
@@ -474,7 +488,7 @@ export class Replica {
       this.#view.epoch !== view.epoch ||
       this.#view.leader !== view.leader ||
       this.#view.members !== view.members;
-    if (changed || this.#rarely("view-now") || now - this.#viewSentMs >= this.#options.viewIntervalMs) {
+    if (changed || due) {
       this.#view = view;
       this.#viewSentMs = now;
       this.#ports.sessions.setView(view);

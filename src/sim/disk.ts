@@ -64,6 +64,9 @@ export class Disk {
   #base: Zxid = ZXID_ZERO;
   #entries: Entry[] = [];
   #checkpoint: Checkpoint = { at: ZXID_ZERO, data: new Map() };
+  /** The checkpoint's own map, when nobody else has it. */
+  #state = new Map<string, Uint8Array>();
+  #ownState = false;
   // ---- in flight
   #queued: PersistRequest[] = [];
   #syncing: PersistRequest[] = [];
@@ -245,17 +248,21 @@ export class Disk {
   #landCheckpoint(): void {
     const pending = must(this.#pendingCheckpoint, "a checkpoint under way");
     this.#pendingCheckpoint = undefined;
-    const data = new Map(this.#checkpoint.data);
+    // Changed in place unless a snapshot still shows it as it was.
+    const data = this.#ownState ? this.#state : new Map(this.#checkpoint.data);
     for (const { key, value } of pending.writes) {
       if (value === undefined) data.delete(key);
       else data.set(key, value);
     }
+    this.#state = data;
+    this.#ownState = true;
     this.#checkpoint = { at: pending.at, data };
   }
 
   pin(): { readonly snapshotId: string; readonly at: Zxid } {
     const snapshotId = `${this.name}-${this.#life}-${this.#nextPin++}`;
     this.#pins.set(snapshotId, this.#checkpoint);
+    this.#ownState = false;
     return { snapshotId, at: this.#checkpoint.at };
   }
 
@@ -278,7 +285,7 @@ export class Disk {
         this.#fail();
         return;
       }
-      this.#checkpoint = { at, data };
+      this.#replaceState({ at, data });
       done();
     });
   }
@@ -299,7 +306,7 @@ export class Disk {
     this.#loseInFlight(inFlight);
     if (this.#pendingCheckpoint !== undefined && this.#prng.chance(0.5)) this.#landCheckpoint();
     if (this.#pendingInstall !== undefined && this.#prng.chance(0.5)) {
-      this.#checkpoint = this.#pendingInstall;
+      this.#replaceState(this.#pendingInstall);
       this.#world.cover("crash-between-install-and-reset");
     }
     this.#pendingCheckpoint = undefined;
@@ -332,7 +339,12 @@ export class Disk {
     this.#epochs = { acceptedEpoch: 0, currentEpoch: 0, configuration: this.#epochs.configuration, damage: "identity" };
     this.#base = ZXID_ZERO;
     this.#entries = [];
-    this.#checkpoint = { at: ZXID_ZERO, data: new Map() };
+    this.#replaceState({ at: ZXID_ZERO, data: new Map() });
+  }
+
+  #replaceState(checkpoint: Checkpoint): void {
+    this.#checkpoint = checkpoint;
+    this.#ownState = false;
   }
 
   /** What storage hands to a replica at start. */

@@ -2,6 +2,7 @@ export { DECISIONS_PER_SEED_MIN, runBatch } from "./batch.js";
 export type { BatchOptions, BatchResult } from "./batch.js";
 export { simCommand } from "./cli.js";
 export type { SimOptions } from "./cli.js";
+export { runJobs } from "./jobs.js";
 export { judgeMarks, MARKS, MARKS_SEEDS_MIN, missingMarks } from "./marks.js";
 export type { Mark } from "./marks.js";
 export { runSeed, SAFETY_MS } from "./run.js";

@@ -5,6 +5,8 @@
  * Situations too rare for every thousand seeds are counted by the batch but are not in the list.
  */
 
+import { BUGGIFY_POINTS, type BuggifyPoint } from "../base/index.js";
+
 export interface Mark {
   readonly name: string;
   /** What happened when it is counted. */
@@ -13,6 +15,29 @@ export interface Mark {
 
 /** Fewer seeds than this prove nothing about what is never reached. */
 export const MARKS_SEEDS_MIN = 1000;
+
+const RARE_WORDS: Readonly<Record<BuggifyPoint, string>> = {
+  "snapshot-instead-of-diff": "a follower that a few entries would have sufficed for was sent a snapshot",
+  "one-entry-per-propose": "entries went out one by one",
+  "ack-withheld": "an acknowledgement waited for the next turn",
+  "commit-withheld": "a commit waited for the next turn",
+  "ping-skipped": "a leader left out a heartbeat",
+  "needless-election": "a follower looked for a leader though it had one",
+  "early-conclusion": "an election was concluded without waiting for a better vote",
+  "compact-at-once": "a log was cut right behind its checkpoint",
+  "sweep-one": "a new leader took up one transaction a turn",
+  "retry-at-once": "a failed call was repeated without a pause",
+  "call-twice": "a call was sent twice",
+  "call-times-out-early": "a call was given up at once",
+  "breaker-opens-early": "a participant was held off after its first failure",
+  "other-instance": "a repeated call went to another instance",
+  "done-alone": "an acknowledgement was recorded alone",
+  "forget-one": "transactions were forgotten one by one",
+  "checkpoint-now": "a checkpoint was taken of the first change",
+  "view-now": "a view was pushed though nothing had changed",
+  "calls-reversed": "the calls of a turn went out in the opposite order",
+  "own-proposal-decoded": "a leader read its own record back from its bytes",
+};
 
 export const MARKS: readonly Mark[] = [
   // ---- election and discovery
@@ -38,6 +63,8 @@ export const MARKS: readonly Mark[] = [
   // ---- storage
   { name: "unsynced-lost", what: "a crash lost writes that were not synced" },
   { name: "torn-append", what: "a crash left half a record" },
+  { name: "sync-failed", what: "a sync failed: the process ended, and what was not synced was gone" },
+  { name: "write-failed", what: "a disk was full: the process ended, also after its restart" },
   { name: "power-cut", what: "every coordinator crashed at once" },
   { name: "damage rot", what: "a bit of a stored record changed while the node was down" },
   { name: "damage wipe", what: "a node came back with an empty disk" },
@@ -61,6 +88,14 @@ export const MARKS: readonly Mark[] = [
   { name: "forget", what: "a finished transaction was dropped below the floor" },
   { name: "outcome-row-dropped", what: "a participant dropped what nobody can ask for any more" },
   { name: "expired-answer", what: "a status of a forgotten gid was asked and answered as expired" },
+  // ---- a participant over SQL
+  { name: "sql-lock-wait", what: "a statement waited for a row that another transaction had" },
+  { name: "sql-lock-timeout", what: "it waited in vain" },
+  { name: "sql-commit-found-nothing", what: "COMMIT PREPARED came again: no such prepared transaction, and the witness row told why" },
+  { name: "sql-prepare-unknown", what: "the connection broke during PREPARE TRANSACTION, and what became of it was found out" },
+  { name: "session-broken", what: "a connection to a database broke" },
+  // ---- rare branches of the product's own code, taken on purpose
+  ...BUGGIFY_POINTS.map((point): Mark => ({ name: `rare ${point}`, what: `taken on purpose: ${RARE_WORDS[point]}` })),
   // ---- a node died exactly there
   { name: "failpoint begin-propose", what: "a leader died before it proposed BEGIN" },
   { name: "failpoint prepare-send", what: "before it sent PREPARE" },
@@ -75,6 +110,7 @@ export const MARKS: readonly Mark[] = [
   { name: "partition halves", what: "the coordinators were split in two" },
   { name: "partition ring", what: "each saw another majority" },
   { name: "partition bridge", what: "two halves saw each other through one node only" },
+  { name: "swizzle-done", what: "links stopped one by one and came back one by one in another order" },
   { name: "partition outsiders", what: "clients or participants were cut off from some coordinators" },
 ];
 

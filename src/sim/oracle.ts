@@ -29,6 +29,12 @@ import type { ResourceManager, ResourceWatcher } from "./resource-manager.js";
 import type { NodeWatcher, SimNode } from "./sim-node.js";
 import type { World } from "./world.js";
 
+/** When a record was made: written at `at`, and proposed in the same turn or, of a node with a backlog, in the one before, at `from`. */
+interface Proposed {
+  readonly from: number;
+  readonly at: number;
+}
+
 interface Started {
   readonly at: number;
   readonly timeoutMs: number;
@@ -80,12 +86,12 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly #votedNo = new Set<Gid>();
   readonly #effects = new Set<string>();
   readonly #started = new Map<Gid, Started>();
-  readonly #proposedAt = new Map<string, number>();
+  readonly #proposed = new Map<string, Proposed>();
   readonly #connected = new Map<string, Map<string, { count: number; since: number }>>();
   readonly #damagedAt = new Map<SimNode, number>();
   /** The end of each epoch's initial history: the log of its leader when that fixed it. */
   readonly #initialHistory = new Map<number, Zxid>();
-  #lastStamp: { readonly epoch: number; readonly stampMs: number; readonly at: number } | undefined;
+  #lastStamp: { readonly epoch: number; readonly stampMs: number; readonly from: number } | undefined;
 
   constructor(
     world: World,
@@ -160,7 +166,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       if (op.kind !== "append") continue;
       for (const { zxid } of op.entries) {
         const name = formatZxid(zxid);
-        if (!this.#proposedAt.has(name)) this.#proposedAt.set(name, this.#world.now);
+        if (!this.#proposed.has(name)) this.#proposed.set(name, { from: node.proposingSince, at: this.#world.now });
       }
     }
   }
@@ -248,15 +254,15 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   }
 
   /** Inside an epoch the stamp moves with its leader's monotonic clock, whatever the wall clocks do. */
-  #checkStamp(zxid: Zxid, stampMs: number, at: number): void {
+  #checkStamp(zxid: Zxid, stampMs: number, { from, at }: Proposed): void {
     const before = this.#lastStamp;
-    this.#lastStamp = { epoch: zxid.epoch, stampMs, at };
+    this.#lastStamp = { epoch: zxid.epoch, stampMs, from };
     if (before === undefined) return;
     if (stampMs < before.stampMs) this.#fail("stamps", `the stamp goes back from ${before.stampMs} to ${stampMs} at ${formatZxid(zxid)}`);
-    if (before.epoch === zxid.epoch && stampMs - before.stampMs > at - before.at + STAMP_SLACK_MS)
+    if (before.epoch === zxid.epoch && stampMs - before.stampMs > at - before.from + STAMP_SLACK_MS)
       this.#fail(
         "stamps",
-        `${formatZxid(zxid)} is stamped ${stampMs - before.stampMs} ms after its predecessor, ${at - before.at} ms have passed`,
+        `${formatZxid(zxid)} is stamped ${stampMs - before.stampMs} ms after its predecessor, ${at - before.from} ms have passed`,
       );
   }
 
@@ -284,30 +290,30 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
         `${node.name} applies ${name}, which only ${holders.map((other) => other.name).join(", ")} of ${nodes.length} hold durably in its epoch`,
       );
     const stamped = codecs.command.decode(entry.payload);
-    const proposedAt = this.#proposedAt.get(name) ?? this.#world.now;
-    this.#proposedAt.delete(name);
-    this.#learn(node, entry.zxid, stamped, proposedAt);
+    const proposed = this.#proposed.get(name) ?? { from: this.#world.now, at: this.#world.now };
+    this.#proposed.delete(name);
+    this.#learn(node, entry.zxid, stamped, proposed);
   }
 
   #lostState(node: SimNode): boolean {
     return node.disk.damage !== undefined || this.#world.now - (this.#damagedAt.get(node) ?? -Infinity) < DAMAGE_GRACE_MS;
   }
 
-  #learn(node: SimNode, zxid: Zxid, stamped: StampedCommand, proposedAt: number): void {
+  #learn(node: SimNode, zxid: Zxid, stamped: StampedCommand, proposed: Proposed): void {
     const { command } = stamped;
-    this.#checkStamp(zxid, stamped.stampMs, proposedAt);
+    this.#checkStamp(zxid, stamped.stampMs, proposed);
     this.#world.mark("log", command.kind, () => `${formatZxid(zxid)} ${showCommand(command)}`);
     if (command.kind === "OPEN" || command.kind === "BEGIN") {
       const { gid, timeoutMs, client } = command;
       // A BEGIN that comes after the window of a gid without a record is refused at apply, and starts nothing.
       const late = command.kind === "BEGIN" && stamped.stampMs - gidTimeMs(gid) > TXN_LIMITS.commitWindowMs;
-      if (!late && !this.#started.has(gid)) this.#started.set(gid, { at: proposedAt, timeoutMs, client, epoch: zxid.epoch });
+      if (!late && !this.#started.has(gid)) this.#started.set(gid, { at: proposed.from, timeoutMs, client, epoch: zxid.epoch });
     } else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
     else if (command.kind === "DONE") this.#done(command.branches);
-    else if (command.kind === "DECIDE") this.#decide(node, zxid, stamped, command, proposedAt);
+    else if (command.kind === "DECIDE") this.#decide(node, zxid, stamped, command, proposed);
   }
 
-  #decide(node: SimNode, zxid: Zxid, stamped: StampedCommand, command: Extract<Command, { kind: "DECIDE" }>, proposedAt: number): void {
+  #decide(node: SimNode, zxid: Zxid, stamped: StampedCommand, command: Extract<Command, { kind: "DECIDE" }>, proposed: Proposed): void {
     const { gid, decision, reason } = command;
     const found = must(node.replica, "the replica of a node that applied").state.lookup(gid);
     const inForce =
@@ -336,7 +342,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     this.#world.cover(decision === "commit" ? "commit" : `abort ${reason ?? "without a reason"}`);
     const started = this.#started.get(gid);
     if (started !== undefined && started.epoch < zxid.epoch) this.#world.cover(`carried-on ${decision}`);
-    if (decision === "abort") this.#justify(gid, zxid, stamped.stampMs, command, started, proposedAt);
+    if (decision === "abort") this.#justify(gid, zxid, stamped.stampMs, command, started, proposed);
   }
 
   /** An acknowledgement in the log: the participant's commit is durable. */
@@ -355,7 +361,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     stampMs: number,
     { reason, detail }: Extract<Command, { kind: "DECIDE" }>,
     started: Started | undefined,
-    proposedAt: number,
+    { from, at: proposedAt }: Proposed,
   ): void {
     const leader = this.serving.get(zxid.epoch);
     const say = (problem: string): void =>
@@ -371,7 +377,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
         return;
       case "client-lost": {
         const connection = leader === undefined ? undefined : this.#connected.get(started?.client ?? "")?.get(leader.node.name);
-        if (connection !== undefined && connection.since <= proposedAt - this.#clientLostMs - TIMER_SLACK_MS)
+        if (connection !== undefined && connection.since <= from - this.#clientLostMs - TIMER_SLACK_MS)
           say(`client ${started?.client ?? "?"} has been connected to ${leader?.node.name ?? "?"} since ${connection.since}`);
         return;
       }

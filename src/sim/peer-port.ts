@@ -110,14 +110,14 @@ export class PeerPort implements NetPort {
   /** Puts everything of one turn on the wire. */
   flush(): void {
     for (const [to, messages] of this.#controls) {
-      if (messages.length === 0) continue;
       for (const message of messages) this.#sent(message);
       const bytes = codecs.control.encode(messages);
-      this.#controls.set(to, []);
       const other = must(this.#others.get(to), `peer n${to}`);
       if (this.#world.tracing) for (const message of messages) this.#world.note(`n${this.#self.id}`, `~> n${to}`, () => show(message));
       this.#network.datagram(this.#self.host, other.host, () => other.peers?.controlArrived(this.#self.id, bytes));
     }
+    if (this.#controls.size > 0) this.#controls.clear();
+    if (this.#dirty.size === 0) return;
     for (const session of this.#dirty) {
       const record = this.#sessions.get(session);
       if (record !== undefined) this.#sendOutbox(record);

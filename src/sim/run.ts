@@ -74,7 +74,7 @@ export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
   startCluster(cluster);
   nemesis.start();
   world.runUntil(swarm.safetyMs);
-  nemesis.stop();
+  world.guard(() => nemesis.stop());
   const { unjudged } = finish(cluster);
   countSituations(cluster);
   return {

@@ -54,6 +54,9 @@ export class StreamPort implements SessionPort {
   readonly #reads: ReadWatcher;
   /** Reads under way, by session and request, with the mark they arrived at. */
   readonly #marks = new Map<string, Zxid>();
+  /** Streams with something to send, in the order they got it. */
+  readonly #dirtyClients = new Set<ClientStream>();
+  readonly #dirtyInstances = new Set<InstanceStream>();
   #next = 1;
   #view: NodeView | undefined;
 
@@ -74,7 +77,9 @@ export class StreamPort implements SessionPort {
         const { hello, requests } = unpack<ClientFrame>(codecs.clientFrame, frame);
         if (hello !== undefined) {
           client = hello.client;
-          this.#clients.set(session, { stream, view: this.#view, answers: [] });
+          const opening: ClientStream = { stream, view: this.#view, answers: [] };
+          this.#clients.set(session, opening);
+          if (this.#view !== undefined) this.#dirtyClients.add(opening);
           this.#deliver((replica) => {
             opened(hello.client);
             replica.clientUp(session, hello.client);
@@ -88,6 +93,8 @@ export class StreamPort implements SessionPort {
         });
       },
       onDown: () => {
+        const open = this.#clients.get(session);
+        if (open !== undefined) this.#dirtyClients.delete(open);
         this.#clients.delete(session);
         const known = client;
         if (known === undefined) return;
@@ -107,13 +114,17 @@ export class StreamPort implements SessionPort {
         const { hello, replies, inquiries } = unpack<ParticipantFrame>(codecs.participantFrame, frame);
         if (hello !== undefined) {
           known = true;
-          this.#instances.set(instance, { stream, view: this.#view, calls: [], answers: [] });
+          const opening: InstanceStream = { stream, view: this.#view, calls: [], answers: [] };
+          this.#instances.set(instance, opening);
+          if (this.#view !== undefined) this.#dirtyInstances.add(opening);
           this.#deliver((replica) => replica.instanceUp(instance, hello.participant, hello.participantKind));
         }
         if (replies.length > 0) this.#deliver((replica) => replica.replies(instance, replies));
         if (inquiries.length > 0) this.#deliver((replica) => replica.inquiries(instance, inquiries));
       },
       onDown: () => {
+        const open = this.#instances.get(instance);
+        if (open !== undefined) this.#dirtyInstances.delete(open);
         this.#instances.delete(instance);
         if (known) this.#deliver((replica) => replica.instanceDown(instance));
       },
@@ -128,41 +139,56 @@ export class StreamPort implements SessionPort {
       this.#marks.delete(`${session}/${request}`);
       if (answer.kind === "read" || answer.kind === "transaction") this.#reads.answered(mark);
     }
-    this.#clients.get(session)?.answers.push({ request, answer });
+    const client = this.#clients.get(session);
+    if (client === undefined) return;
+    client.answers.push({ request, answer });
+    this.#dirtyClients.add(client);
   }
 
   call(call: BranchCall): void {
     const { phase, gid, branch, epoch, attempt, payload } = call;
-    this.#instances.get(call.instance)?.calls.push({ phase, gid, branch, epoch, attempt, payload });
+    const instance = this.#instances.get(call.instance);
+    if (instance === undefined) return;
+    instance.calls.push({ phase, gid, branch, epoch, attempt, payload });
+    this.#dirtyInstances.add(instance);
   }
 
   inquiryAnswers(instance: InstanceId, answers: readonly InquiryAnswer[]): void {
-    this.#instances.get(instance)?.answers.push(...answers);
+    const stream = this.#instances.get(instance);
+    if (stream === undefined) return;
+    stream.answers.push(...answers);
+    this.#dirtyInstances.add(stream);
   }
 
   setView(view: NodeView): void {
     this.#view = view;
-    for (const client of this.#clients.values()) client.view = view;
-    for (const instance of this.#instances.values()) instance.view = view;
+    for (const client of this.#clients.values()) {
+      client.view = view;
+      this.#dirtyClients.add(client);
+    }
+    for (const instance of this.#instances.values()) {
+      instance.view = view;
+      this.#dirtyInstances.add(instance);
+    }
   }
 
   /** Puts everything of one turn on the streams. */
   flush(): void {
-    for (const client of this.#clients.values()) {
-      if (client.view === undefined && client.answers.length === 0) continue;
+    for (const client of this.#dirtyClients) {
       const frame: ServerFrame = { view: client.view, answers: client.answers };
       client.view = undefined;
       client.answers = [];
       client.stream.send(1, pack(codecs.serverFrame, frame, this.#encoded));
     }
-    for (const instance of this.#instances.values()) {
-      if (instance.view === undefined && instance.calls.length === 0 && instance.answers.length === 0) continue;
+    this.#dirtyClients.clear();
+    for (const instance of this.#dirtyInstances) {
       const frame: CoordinatorFrame = { view: instance.view, calls: instance.calls, answers: instance.answers };
       instance.view = undefined;
       instance.calls = [];
       instance.answers = [];
       instance.stream.send(1, pack(codecs.coordinatorFrame, frame, this.#encoded));
     }
+    this.#dirtyInstances.clear();
   }
 
   /** Throws away what this turn wanted to send. */

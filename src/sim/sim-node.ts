@@ -50,6 +50,8 @@ export class SimNode implements PeerHost {
   readonly disk: Disk;
   /** Added to the wall clock: jumps at the nemesis' will. */
   wallOffsetMs = 0;
+  /** What this turn writes was proposed in it, or in the turn before when that one ended with work left: since when, then. */
+  proposingSince = 0;
   readonly #world: World;
   readonly #network: Network;
   readonly #nodes: ReadonlyMap<NodeId, SimNode>;
@@ -64,6 +66,8 @@ export class SimNode implements PeerHost {
   #clockOrigin = 0;
   #inbox: ((replica: Replica) => void)[] = [];
   #turnQueued = false;
+  #turnEndedEarly = false;
+  #turnedAt = 0;
   #tickAt = Infinity;
   #seenApplied: Zxid | undefined;
   #installedTo: Zxid | undefined;
@@ -128,6 +132,7 @@ export class SimNode implements PeerHost {
     this.#inbox = [];
     this.#giveUp.clear();
     this.#turnQueued = false;
+    this.#turnEndedEarly = false;
     this.#tickAt = Infinity;
     this.#clockOrigin = this.#prng.int(0, 1_000_000);
     const recovered = this.disk.recover();
@@ -155,30 +160,28 @@ export class SimNode implements PeerHost {
       answered: (mark) => this.#watcher.readAnswered(this, mark),
     });
     const peers = this.#peers;
-    this.#world.guard(() => {
-      this.#replica = new Replica(
-        this.#options.replica,
-        {
-          clock: { monotonicMs: () => this.monotonicMs(), wallMs: () => WALL_EPOCH_MS + this.#world.now + this.wallOffsetMs },
-          random32: random.uint32,
-          log: {
-            submit: (requests) => {
-              this.disk.submit(requests, (seq) => deliver((replica) => replica.persisted(seq)));
-              this.#watcher.submitted(this, requests);
-            },
+    this.#replica = new Replica(
+      this.#options.replica,
+      {
+        clock: { monotonicMs: () => this.monotonicMs(), wallMs: () => WALL_EPOCH_MS + this.#world.now + this.wallOffsetMs },
+        random32: random.uint32,
+        log: {
+          submit: (requests) => {
+            this.disk.submit(requests, (seq) => deliver((replica) => replica.persisted(seq)));
+            this.#watcher.submitted(this, requests);
           },
-          state: this.#statePort(deliver, alive),
-          net: peers,
-          sessions: must(this.#streams, "streams of a starting node"),
-          observer: {
-            event: (name, fields) => this.#watcher.event(this, name, fields),
-            failpoint: (name) => (this.#watcher.failpoint(this, name) ? "halt" : "continue"),
-          },
-          buggify: (point) => this.#watcher.buggify(point),
         },
-        recovered,
-      );
-    });
+        state: this.#statePort(deliver, alive),
+        net: peers,
+        sessions: must(this.#streams, "streams of a starting node"),
+        observer: {
+          event: (name, fields) => this.#watcher.event(this, name, fields),
+          failpoint: (name) => (this.#watcher.failpoint(this, name) ? "halt" : "continue"),
+        },
+        buggify: (point) => this.#watcher.buggify(point),
+      },
+      recovered,
+    );
     this.#network.start(this.host);
     this.#queueTurn();
   }
@@ -228,7 +231,7 @@ export class SimNode implements PeerHost {
       this.#inbox.push(input);
       return;
     }
-    this.#world.guard(() => input(replica));
+    input(replica);
     this.#queueTurn();
   }
 
@@ -249,10 +252,11 @@ export class SimNode implements PeerHost {
     const peers = this.#peers;
     const streams = this.#streams;
     if (replica === undefined || peers === undefined || streams === undefined) return;
-    let wakeAt = Infinity;
-    this.#world.guard(() => {
-      wakeAt = replica.flush();
-    });
+    const { now } = this.#world;
+    this.proposingSince = this.#turnEndedEarly ? this.#turnedAt : now;
+    const wakeAt = replica.flush();
+    this.#turnEndedEarly = wakeAt <= this.monotonicMs();
+    this.#turnedAt = now;
     this.#observeApplied(replica);
     if (replica.halted) {
       // The process dies in mid-turn: what it had handed to the kernel may or may not be on its way.
@@ -279,11 +283,9 @@ export class SimNode implements PeerHost {
     this.#installedTo = undefined;
     this.#world.mark(this.name, "applied", () => formatZxid(to));
     this.#world.mix(replica.state.meta().digest);
-    this.#world.guard(() => {
-      if (jumpedTo !== undefined) this.#watcher.applied(this, from, jumpedTo, true);
-      // Right after an install the log still waits for its reset: there is nothing in it to compare.
-      if (jumpedTo === undefined || !equalZxid(jumpedTo, to)) this.#watcher.applied(this, jumpedTo ?? from, to, false);
-    });
+    if (jumpedTo !== undefined) this.#watcher.applied(this, from, jumpedTo, true);
+    // Right after an install the log still waits for its reset: there is nothing in it to compare.
+    if (jumpedTo === undefined || !equalZxid(jumpedTo, to)) this.#watcher.applied(this, jumpedTo ?? from, to, false);
   }
 
   /** One pending timer at most; a later wish is looked at when the earlier one fires. */

@@ -51,7 +51,7 @@ const RESOURCES_MAX = 4;
 const RUNS_PER_POINT = 4;
 /** How often a point may be taken at most, where that is not one time in three. A rare branch that is taken all the time is another protocol. */
 const BUGGIFY_CHANCE_MAX: Partial<Record<BuggifyPoint, number>> = {
-  "needless-election": 0.002,
+  "needless-election": 0.001,
   "compact-at-once": 1,
   "early-conclusion": 1,
   "checkpoint-now": 0.02,
@@ -75,7 +75,7 @@ export function drawSwarm(fork: Fork, safetyMs: number): Swarm {
     resources: Array.from({ length: prng.int(2, RESOURCES_MAX) }, () => (prng.chance(0.5) ? "kv" : "sql")),
     tinyFrames: prng.chance(0.15),
     linkHintMsMean: prng.chance(0.7) ? between(0.5, 20) : between(200, 3000),
-    turnMs: speed.between(0.02, 0.4),
+    turnMs: speed.sometimes(0.5, () => speed.between(0.4, 4), speed.between(0.02, 0.4)),
     snapshotMsMean: speed.between(5, 150),
     snapshotFailChance: sometimes(0.4, () => between(0.05, 0.5)),
     network: drawNetwork(draws(fork("swarm/network"))),

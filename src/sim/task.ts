@@ -7,8 +7,8 @@ import type { World } from "./world.js";
 
 /** Registers a callback for the value waited for. It is called at most once. */
 export type Wait<T> = (resume: (value: T) => void) => void;
-/** A program that may wait. `T` is what it returns. */
-export type Task<T> = Generator<Wait<unknown>, T, unknown>;
+/** A program that may wait: for a value, or for a time given in ms. `T` is what it returns. */
+export type Task<T> = Generator<Wait<unknown> | number, T, unknown>;
 
 /** Runs `task` to its first wait at once, and on from there as values arrive, while `alive()`. */
 export function spawn(world: World, alive: () => boolean, task: Task<void>, onEnd: () => void = () => undefined): void {
@@ -17,6 +17,10 @@ export function spawn(world: World, alive: () => boolean, task: Task<void>, onEn
     const next = task.next(value);
     if (next.done === true) {
       onEnd();
+      return;
+    }
+    if (typeof next.value === "number") {
+      world.after(next.value, () => step(undefined));
       return;
     }
     let resumed = false;
@@ -34,8 +38,8 @@ export function* waitFor<T>(wait: Wait<T>): Task<T> {
   return (yield wait as Wait<unknown>) as T;
 }
 
-export function* sleep(world: World, delayMs: number): Task<void> {
-  yield (resume) => world.after(delayMs, () => resume(undefined));
+export function* sleep(_world: World, delayMs: number): Task<void> {
+  yield delayMs;
 }
 
 /** Runs all `tasks` at the same time; the results in their order. */

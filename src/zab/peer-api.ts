@@ -3,6 +3,7 @@
  */
 import type { Buggify, NodeId, Zxid } from "../base/index.js";
 import type { EpochRecord, RecoveredLog } from "./entry.js";
+import type { Configuration } from "./membership.js";
 import type { ProposeRefusal, Ready, Role, SyncKind, ZabInput } from "./input.js";
 
 /** Timeouts and bounds. Defaults and reasons: src/config. All times in ms. */
@@ -67,6 +68,8 @@ export interface ZabPeer {
   /** Everything owed since the last call. Cheap when nothing is owed. */
   drain(): Ready;
   status(): ZabStatus;
+  /** The membership in force as far as it is durable; the same object until it changes. */
+  configuration(): Configuration;
 }
 
 export type CreateZabPeer = (

@@ -39,6 +39,7 @@ import { onPing, onPong } from "./heartbeat.js";
 import { History } from "./history.js";
 import type { ProposeRefusal, Ready, Role, SessionId, ZabInput } from "./input.js";
 import { checkInvariants } from "./invariants.js";
+import type { Configuration } from "./membership.js";
 import {
   enterLeading,
   flushLeader,
@@ -189,6 +190,10 @@ class Peer implements ZabPeer {
       uncommittedEntries: Math.max(0, history.lastIndex - core.deliveredIndex),
       uncommittedBytes: history.bytesBetween(core.deliveredIndex, history.lastIndex),
     };
+  }
+
+  configuration(): Configuration {
+    return this.#core.disk.durableEpochs.configuration;
   }
 
   // ---- inputs

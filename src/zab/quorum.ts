@@ -56,8 +56,14 @@ function isMajority(membership: Membership, supports: (id: NodeId) => boolean): 
 
 function reachedByMajority(membership: Membership, valueOf: (id: NodeId) => number): number {
   const values: number[] = [];
-  for (const member of membership.members) if (member.role === "voter") values.push(valueOf(member.id));
-  values.sort((a, b) => b - a);
+  for (const member of membership.members) {
+    if (member.role !== "voter") continue;
+    const value = valueOf(member.id);
+    // Highest first, by insertion: a handful of values, several times a turn.
+    let at = values.length;
+    for (; at > 0 && (values[at - 1] ?? Infinity) < value; at--) values[at] = values[at - 1] ?? 0;
+    values[at] = value;
+  }
   // With n voters the majority is floor(n/2)+1 of them: index floor(n/2) counted from the highest.
   return values[values.length >> 1] ?? -Infinity;
 }

@@ -1,6 +1,7 @@
 /**
  * `quorate sim`: many seeds of a whole cluster in the simulator, or one of them again, or one made smaller.
  */
+import { availableParallelism } from "node:os";
 import { QuorateError } from "../../base/index.js";
 import { simCommand } from "../../sim/cli.js";
 import { PARTS, isPart, type Reduction } from "../../sim/reduction.js";
@@ -25,7 +26,7 @@ export const command: Command = {
       .option("from", { type: "string", describe: "first seed of a batch; default: from the clock, and printed" })
       .option("seeds", { type: "string", describe: "how many seeds; default 100" })
       .option("minutes", { type: "string", describe: "fresh seeds for this long" })
-      .option("jobs", { type: "string", describe: "processes; default 1" })
+      .option("jobs", { type: "string", describe: "processes; default: one per processor" })
       .option("marks", {
         type: "boolean",
         default: false,
@@ -49,7 +50,7 @@ export const command: Command = {
       from: integerOf(args, "from", 0, SEED_MAX),
       seeds: integerOf(args, "seeds", 1, SEED_MAX),
       minutes: integerOf(args, "minutes", 1, 100_000),
-      jobs: integerOf(args, "jobs", 1, 256),
+      jobs: integerOf(args, "jobs", 1, 256) ?? availableParallelism(),
       marks: flag(args, "marks"),
       json: outputOf(args) !== "table",
     });
