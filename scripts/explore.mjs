@@ -2,8 +2,8 @@
  * `npm run explore`: tries every run of small worlds over the real consensus core, state machine and driver, and prints what it
  * reached. Exits with 1 when one breaks a rule, with the shortest trace.
  *
- * Options: --world NAME for one of them, --states N at most for each (default 1000000), --depth N moves at most,
- * --mutant ID to plant a bug of test/mutants/catalogue.mjs first, --list.
+ * Options: --world NAME for one of them, --all for the large ones too, --states N at most for each (default 50000000), --depth N
+ * moves at most, --mutant ID to plant a bug of test/mutants/catalogue.mjs first, --progress for a line a depth, --list.
  */
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
@@ -15,9 +15,11 @@ import { buildOpened, plant, readOpened } from "./opened.mjs";
 const { values } = parseArgs({
   options: {
     world: { type: "string" },
-    states: { type: "string", default: "1000000" },
+    states: { type: "string", default: "50000000" },
     depth: { type: "string", default: "Infinity" },
     mutant: { type: "string" },
+    all: { type: "boolean", default: false },
+    progress: { type: "boolean", default: false },
     list: { type: "boolean", default: false },
   },
 });
@@ -32,10 +34,11 @@ function sourcesToRun() {
 }
 
 function report(result, seconds) {
-  const { world, states, moves, depth, exhausted, ends, marks, violation } = result;
+  const { world, states, moves, depth, exhausted, ends, marks, happened, violation } = result;
   const extent = violation !== undefined ? "stopped at a violation" : exhausted ? "exhausted" : "NOT exhausted";
   console.log(`${world}: ${states} states, ${moves} moves, depth ${depth}, ${ends} ends, ${extent}, ${seconds.toFixed(1)} s`);
   for (const [mark, count] of [...marks].sort()) console.log(`  ${mark}: ${count} states`);
+  for (const [what, count] of [...happened].sort()) console.log(`  ${what}: ${count} moves`);
   if (violation === undefined) return;
   console.log(`  VIOLATION: ${violation.message}`);
   violation.trace.forEach((label, i) => console.log(`  ${String(i + 1).padStart(3)}. ${label}`));
@@ -47,14 +50,21 @@ try {
   const names = EXPLORATIONS.map(({ name }) => name);
   if (values.world !== undefined && !names.includes(values.world))
     throw new Error(`no world ${values.world}; worlds are ${names.join(", ")}`);
-  for (const { name, run } of EXPLORATIONS) {
+  for (const { name, large, run } of EXPLORATIONS) {
     if (values.world !== undefined && values.world !== name) continue;
     if (values.list) {
-      console.log(name);
+      console.log(large ? `${name} (large)` : name);
+      continue;
+    }
+    if (large && !values.all && values.world === undefined) {
+      console.log(`${name}: left out, it is large; --all runs it`);
       continue;
     }
     const started = performance.now();
-    const result = run({ statesMax: Number(values.states), depthMax: Number(values.depth) });
+    const onDepth = values.progress
+      ? (depth, states, frontier) => console.log(`  depth ${depth}: ${states} states, ${frontier} of them new`)
+      : undefined;
+    const result = run({ statesMax: Number(values.states), depthMax: Number(values.depth), onDepth });
     report(result, (performance.now() - started) / 1000);
     if (result.violation !== undefined) process.exitCode = 1;
   }

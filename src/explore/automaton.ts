@@ -2,37 +2,54 @@
  * A real room as an automaton: its states are numbered, a step from a numbered state is made once and remembered.
  *
  * The objects of a room cannot be copied, so a state is kept as the inputs that first led to it, and a step replays them on a new
- * object. Two states get one number only when everything they hold is equal (heap.ts), so that they have the same futures.
+ * object. Two states get one number only when they have the same futures. That is certain when everything they hold is equal
+ * (`text`). They also get one number when only their loose texts are equal (heap.ts: up to the order of maps, say), and then it is
+ * shown, not believed: every variant of a numbered state is kept, every step that is asked for is made from all of them, and
+ * all must give the same output and lead to states of one number again; otherwise the search ends with an error. So the numbered states
+ * are a bisimulation quotient of the exact ones, for all inputs that ever occur.
  */
 import { must } from "../base/index.js";
+import { heapText } from "./heap.js";
 
 /** One life of the real thing. Made again for each replay. */
-export interface Subject<Input, Output> {
+export interface Subject<Input, Output, View> {
   /** A function of the inputs so far. Throws what the room throws: a broken invariant is a violation. */
   step(input: Input): Output;
   /** Everything that may matter later. */
   text(): string;
+  /** What is expected to matter later: a function of what the text holds. */
+  looseText(): string;
+  /** What the world may look at: a function of what the loose text holds. */
+  view(): View;
 }
 
-interface Known<Input> {
-  readonly parent: number;
+/** An exact state, by the inputs that first led to it. */
+interface Variant<Input> {
+  readonly state: number;
+  readonly parent: Variant<Input> | undefined;
   readonly input: Input | undefined;
-  readonly depth: number;
+}
+
+interface Known<Input, Output, View> {
+  readonly view: View;
+  readonly variants: Variant<Input>[];
+  readonly steps: Map<number, { readonly input: Input; readonly step: Step<Output> }>;
 }
 
 /** What a step did: to which state it led and what came out, or what was thrown. */
 export type Step<Output> =
   { readonly kind: "to"; readonly state: number; readonly output: Output } | { readonly kind: "threw"; readonly message: string };
 
-export class Automaton<Input, Output> {
-  readonly #create: () => Subject<Input, Output>;
+export class Automaton<Input, Output, View> {
+  readonly #create: () => Subject<Input, Output, View>;
   readonly #numbers = new Map<string, number>();
-  readonly #states: Known<Input>[] = [];
-  readonly #steps = new Map<string, Step<Output>>();
+  readonly #states: Known<Input, Output, View>[] = [];
+  /** Every exact state met, by its text. */
+  readonly #exact = new Set<string>();
 
-  constructor(create: () => Subject<Input, Output>) {
+  constructor(create: () => Subject<Input, Output, View>) {
     this.#create = create;
-    this.#intern(create().text(), { parent: -1, input: undefined, depth: 0 });
+    this.#intern(create(), undefined, undefined);
   }
 
   /** The number of the state before any input. */
@@ -44,46 +61,70 @@ export class Automaton<Input, Output> {
     return this.#states.length;
   }
 
-  /** `name` names the input: equal names, equal inputs. */
-  step(state: number, name: string, input: Input): Step<Output> {
-    const key = `${state} ${name}`;
-    let step = this.#steps.get(key);
-    if (step === undefined) {
-      step = this.#make(state, input);
-      this.#steps.set(key, step);
-    }
+  /** `name` numbers the input: equal numbers, equal inputs. The input itself is asked for only when the step is a new one. */
+  step(state: number, name: number, input: () => Input): Step<Output> {
+    const { steps } = this.#known(state);
+    return steps.get(name)?.step ?? this.#first(state, name, input());
+  }
+
+  view(state: number): View {
+    return this.#known(state).view;
+  }
+
+  #first(state: number, name: number, input: Input): Step<Output> {
+    const { steps, variants } = this.#known(state);
+    const step = this.#make(must(variants[0], "variant"), input);
+    steps.set(name, { input, step });
+    // More may be found on the way: those verify themselves.
+    for (const variant of variants.slice(1)) this.#verify(variant, input, step);
     return step;
   }
 
-  /** The inputs that first led here. */
-  inputs(state: number): readonly Input[] {
-    const inputs: Input[] = [];
-    for (let at = this.#known(state); at.input !== undefined; at = this.#known(at.parent)) inputs.push(at.input);
-    return inputs.reverse();
-  }
-
-  #make(state: number, input: Input): Step<Output> {
+  #make(from: Variant<Input>, input: Input): Step<Output> {
     const subject = this.#create();
-    for (const earlier of this.inputs(state)) subject.step(earlier);
+    for (const earlier of inputsOf(from)) subject.step(earlier);
     let output: Output;
     try {
       output = subject.step(input);
     } catch (error) {
       return { kind: "threw", message: error instanceof Error ? error.message : String(error) };
     }
-    const to = this.#intern(subject.text(), { parent: state, input, depth: this.#known(state).depth + 1 });
-    return { kind: "to", state: to, output };
+    return { kind: "to", state: this.#intern(subject, from, input), output };
   }
 
-  #intern(text: string, known: Known<Input>): number {
-    const number = this.#numbers.get(text);
-    if (number !== undefined) return number;
-    this.#numbers.set(text, this.#states.length);
-    this.#states.push(known);
-    return this.#states.length - 1;
+  #verify(variant: Variant<Input>, input: Input, expected: Step<Output>): void {
+    const step = this.#make(variant, input);
+    if (heapText(step) === heapText(expected)) return;
+    throw new Error(
+      `two states were taken for one and are not: after ${heapText(inputsOf(variant))} and ${heapText(input)} comes ${heapText(step)} here, ${heapText(expected)} there`,
+    );
   }
 
-  #known(state: number): Known<Input> {
+  #intern(subject: Subject<Input, Output, View>, parent: Variant<Input> | undefined, input: Input | undefined): number {
+    const loose = subject.looseText();
+    let state = this.#numbers.get(loose);
+    if (state === undefined) {
+      state = this.#states.length;
+      this.#numbers.set(loose, state);
+      this.#states.push({ view: subject.view(), variants: [], steps: new Map() });
+    }
+    const exact = subject.text();
+    if (this.#exact.has(exact)) return state;
+    this.#exact.add(exact);
+    const variant: Variant<Input> = { state, parent, input };
+    const known = this.#known(state);
+    known.variants.push(variant);
+    for (const each of [...known.steps.values()]) this.#verify(variant, each.input, each.step);
+    return state;
+  }
+
+  #known(state: number): Known<Input, Output, View> {
     return must(this.#states[state], "numbered state");
   }
+}
+
+function inputsOf<Input>(variant: Variant<Input>): readonly Input[] {
+  const inputs: Input[] = [];
+  for (let at = variant; at.parent !== undefined; at = at.parent) inputs.push(must(at.input, "input of a later state"));
+  return inputs.reverse();
 }

@@ -55,21 +55,20 @@ export type LeaderInput =
   /** The cluster's clock passes the commit window and the margin of inquiries. */
   | { readonly kind: "age" };
 
-export interface LeaderOutput {
-  readonly ready: CoordinatorReady;
+export interface LeaderView {
   /** What it would stamp on its proposals. */
   readonly stampMs: number;
   /** A timer is set that is not out of reach. */
   readonly timerSet: boolean;
 }
 
-export type LeaderAutomaton = Automaton<LeaderInput, LeaderOutput>;
+export type LeaderAutomaton = Automaton<LeaderInput, CoordinatorReady, LeaderView>;
 
 export function createLeaderAutomaton(gid: Gid): LeaderAutomaton {
   return new Automaton(() => new Leader(gid));
 }
 
-class Leader implements Subject<LeaderInput, LeaderOutput> {
+class Leader implements Subject<LeaderInput, CoordinatorReady, LeaderView> {
   readonly #state = createStateMachine();
   readonly #stampNow = (): number => this.#stampMs;
   readonly #random32 = (): number => 0;
@@ -86,7 +85,7 @@ class Leader implements Subject<LeaderInput, LeaderOutput> {
     this.#stampMs = gidTimeMs(gid);
   }
 
-  step(input: LeaderInput): LeaderOutput {
+  step(input: LeaderInput): CoordinatorReady {
     const driver = this.#driver;
     switch (input.kind) {
       case "apply": {
@@ -124,7 +123,16 @@ class Leader implements Subject<LeaderInput, LeaderOutput> {
     }
     const ready = driver.drain(this.#nowMs);
     this.#wakeAtMs = ready.wakeAtMs;
-    return { ready, stampMs: this.#stampMs, timerSet: this.#wakeAtMs < this.#nowMs + NEVER_MS / 2 };
+    return ready;
+  }
+
+  view(): LeaderView {
+    return { stampMs: this.#stampMs, timerSet: this.#wakeAtMs < this.#nowMs + NEVER_MS / 2 };
+  }
+
+  /** Nothing is left out: order matters wherever the driver keeps one. */
+  looseText(): string {
+    return this.text();
   }
 
   text(): string {

@@ -12,7 +12,25 @@
 export type Declared = ReadonlyMap<object, string>;
 
 export function heapText(root: unknown, declared: Declared = NOTHING_DECLARED): string {
-  const walk = new Walk(declared);
+  const walk = new Walk(declared, undefined);
+  walk.value(root);
+  return walk.out.join("");
+}
+
+/** What a loose text takes no notice of. */
+export interface Looseness {
+  /** Properties that are left out. */
+  readonly omitted: ReadonlySet<string>;
+  /** Properties whose map or set keeps its order. */
+  readonly ordered: ReadonlySet<string>;
+}
+
+/**
+ * A text that leaves out what is not expected to matter: the order of maps and sets, whether two places hold the same object or equal
+ * ones, and the properties named. Whoever takes equal loose texts for equal states has to show that nothing depends on these.
+ */
+export function looseText(root: unknown, declared: Declared, loose: Looseness): string {
+  const walk = new Walk(declared, loose);
   walk.value(root);
   return walk.out.join("");
 }
@@ -22,21 +40,25 @@ const NOTHING_DECLARED: Declared = new Map();
 class Walk {
   readonly out: string[] = [];
   readonly declared: Declared;
+  /** undefined: the walk is strict. */
+  readonly loose: Looseness | undefined;
+  /** The order of meeting; in a loose walk, of the objects that are being walked. */
   readonly seen = new Map<object, number>();
 
-  constructor(declared: Declared) {
+  constructor(declared: Declared, loose: Looseness | undefined) {
     this.declared = declared;
+    this.loose = loose;
   }
 
-  value(value: unknown): void {
+  value(value: unknown, ordered = this.loose === undefined): void {
     if (typeof value === "string") this.out.push(JSON.stringify(value));
     else if (typeof value === "number") this.out.push(Object.is(value, -0) ? "-0" : String(value));
     else if (typeof value === "boolean" || value === undefined || value === null) this.out.push(String(value));
-    else if (typeof value === "object" || typeof value === "function") this.#object(value);
+    else if (typeof value === "object" || typeof value === "function") this.#object(value, ordered);
     else throw new Error(`a ${typeof value} in the state: heapText does not know what it would mean`);
   }
 
-  #object(value: object): void {
+  #object(value: object, ordered: boolean): void {
     const declared = this.declared.get(value);
     if (declared !== undefined) {
       this.out.push("<", declared, ">");
@@ -50,10 +72,16 @@ class Walk {
     }
     this.seen.set(value, this.seen.size);
     if (Array.isArray(value)) this.#list(value as readonly unknown[]);
-    else if (value instanceof Map) this.#entries("Map", value as ReadonlyMap<unknown, unknown>);
-    else if (value instanceof Set) this.#entries("Set", value as ReadonlySet<unknown>);
+    else if (value instanceof Map) this.#entries("Map", [...(value as ReadonlyMap<unknown, unknown>)], ordered);
+    else if (value instanceof Set)
+      this.#entries(
+        "Set",
+        [...(value as ReadonlySet<unknown>)].map((item) => [item, true] as const),
+        ordered,
+      );
     else if (value instanceof Uint8Array) this.out.push("0x", Array.from(value, (byte) => byte.toString(16).padStart(2, "0")).join(""));
     else this.#fields(value);
+    if (this.loose !== undefined) this.seen.delete(value);
   }
 
   /** Empty places are skipped and counted: the timer wheel has a thousand of them. */
@@ -68,15 +96,19 @@ class Walk {
     this.out.push("]");
   }
 
-  #entries(name: string, entries: ReadonlyMap<unknown, unknown> | ReadonlySet<unknown>): void {
-    this.out.push(name, "{");
-    for (const [key, item] of entries.entries()) {
-      this.value(key);
-      this.out.push("=");
-      this.value(item);
-      this.out.push(",");
-    }
-    this.out.push("}");
+  #entries(name: string, entries: readonly (readonly [unknown, unknown])[], ordered: boolean): void {
+    const texts = entries.map(([key, item]) => this.#entry(key, item));
+    this.out.push(name, "{", ...(ordered ? texts : texts.sort()), "}");
+  }
+
+  /** Written apart, so that entries can be sorted. */
+  #entry(key: unknown, item: unknown): string {
+    const start = this.out.length;
+    this.value(key);
+    this.out.push("=");
+    this.value(item);
+    this.out.push(",");
+    return this.out.splice(start).join("");
   }
 
   #fields(value: object): void {
@@ -89,8 +121,9 @@ class Walk {
     }
     this.out.push(name, "{");
     for (const key of keys) {
+      if (this.loose?.omitted.has(key) === true) continue;
       this.out.push(key, "=");
-      this.value((value as Record<string, unknown>)[key]);
+      this.value((value as Record<string, unknown>)[key], this.loose?.ordered.has(key) ?? true);
       this.out.push(",");
     }
     this.out.push("}");

@@ -2,14 +2,20 @@
  * Breadth-first search: every state that can be reached, each once, the nearest first; so the first trace to a violation is a
  * shortest one.
  *
- * States are told apart by their whole key, not by a hash of it: no collision can hide one.
+ * A state is a row of whole numbers (rows.ts) and is compared by its whole content. How a state was reached is kept as its parent
+ * and the ordinal of the move, eight bytes; the trace is made by taking the moves again.
  */
+import { must } from "../base/index.js";
+import { Rows } from "./rows.js";
+
+/** A state of a world: as many whole numbers as the world is wide. */
+export type Row = readonly number[];
 
 /** One thing that may happen next. */
-export interface Move<State> {
-  readonly label: string;
-  /** The state after it, or what it broke. Called at most once for each state it leaves from. */
-  take(): State | Violation;
+export interface Move {
+  label(): string;
+  /** The state after it, or what it broke. */
+  take(): Row | Violation;
 }
 
 export class Violation {
@@ -20,19 +26,21 @@ export class Violation {
   }
 }
 
-export interface World<State> {
+export interface World {
   readonly name: string;
-  initial(): State | Violation;
-  /** Equal keys, equal futures. */
-  key(state: State): string;
-  /** All of them, in an order that depends on the state alone. */
-  moves(state: State): readonly Move<State>[];
+  /** Numbers in a row. */
+  readonly width: number;
+  initial(): Row | Violation;
+  /** All of them, in an order that depends on the state alone. Equal rows, equal moves. */
+  moves(state: Row): readonly Move[];
   /** What the state itself breaks. */
-  check(state: State): Violation | undefined;
+  check(state: Row): Violation | undefined;
   /** What is wrong with a state from which nothing leads to another one: something that should have happened never will. */
-  checkEnd(state: State): Violation | undefined;
+  checkEnd(state: Row): Violation | undefined;
   /** Names what a state shows, so that a search that never got anywhere interesting is noticed. */
-  marks(state: State): readonly string[];
+  marks(state: Row): readonly string[];
+  /** What moves did, and how many of them: for what a state does not show. */
+  readonly happened: ReadonlyMap<string, number>;
 }
 
 export interface SearchOptions {
@@ -58,72 +66,90 @@ export interface SearchResult {
   readonly violation: { readonly message: string; readonly trace: readonly string[] } | undefined;
   /** How many states showed each mark. */
   readonly marks: ReadonlyMap<string, number>;
+  readonly happened: ReadonlyMap<string, number>;
 }
 
-export function search<State>(world: World<State>, options: SearchOptions): SearchResult {
-  const known = new Map<string, number>();
-  const parents: number[] = [];
-  const labels: string[] = [];
+/** Thirty-two bit numbers, as many as there are states. */
+class Column {
+  #numbers = new Uint32Array(1 << 12);
+  #size = 0;
+
+  push(number: number): void {
+    if (this.#size === this.#numbers.length) {
+      const larger = new Uint32Array(this.#size * 2);
+      larger.set(this.#numbers);
+      this.#numbers = larger;
+    }
+    this.#numbers[this.#size++] = number;
+  }
+
+  at(place: number): number {
+    return must(this.#numbers[place], "number in its column");
+  }
+}
+
+export function search(world: World, options: SearchOptions): SearchResult {
+  const known = new Rows(world.width);
+  const parents = new Column();
+  const ordinals = new Column();
   const marks = new Map<string, number>();
-  let frontier: { readonly number: number; readonly state: State }[] = [];
   let moves = 0;
   let ends = 0;
   let depth = 0;
 
-  const traceTo = (number: number): string[] => {
-    const trace: string[] = [];
-    for (let at = number; at > 0; at = parents[at] ?? 0) trace.push(labels[at] ?? "");
-    return trace.reverse();
-  };
-  const add = (state: State, parent: number, label: string): number | undefined => {
-    const key = world.key(state);
-    if (known.has(key)) return undefined;
-    const number = known.size;
-    known.set(key, number);
-    parents.push(parent);
-    labels.push(label);
-    for (const mark of world.marks(state)) marks.set(mark, (marks.get(mark) ?? 0) + 1);
-    return number;
-  };
   const result = (exhausted: boolean, violation?: SearchResult["violation"]): SearchResult => ({
-    ...{ world: world.name, states: known.size, moves, depth, exhausted, ends, marks },
+    ...{ world: world.name, states: known.size, moves, depth, exhausted, ends, marks, happened: world.happened },
     violation,
   });
+  const traceTo = (place: number): string[] => {
+    const trace: string[] = [];
+    for (let at = place; at > 0; at = parents.at(at)) {
+      trace.push(must(world.moves(known.at(parents.at(at)))[ordinals.at(at)], "move of the trace").label());
+    }
+    return trace.reverse();
+  };
+  /** Its place; the complement when it is new. */
+  const add = (state: Row, parent: number, ordinal: number): number => {
+    const place = known.add(state);
+    if (place >= 0) return place;
+    parents.push(parent);
+    ordinals.push(ordinal);
+    for (const mark of world.marks(state)) marks.set(mark, (marks.get(mark) ?? 0) + 1);
+    return place;
+  };
 
   const first = world.initial();
   if (first instanceof Violation) return result(false, { message: `before the search begins: ${first.message}`, trace: [] });
-  add(first, 0, "");
+  add(first, 0, 0);
   const broken = world.check(first);
   if (broken !== undefined) return result(false, { message: broken.message, trace: [] });
-  frontier.push({ number: 0, state: first });
-  while (frontier.length > 0) {
+  for (let from = 0; from < known.size; depth++) {
     if (depth >= options.depthMax) return result(false);
-    const next: typeof frontier = [];
-    for (const { number, state } of frontier) {
+    const upTo = known.size;
+    for (; from < upTo; from++) {
+      const state = known.at(from);
       let progress = false;
-      for (const { label, take } of world.moves(state)) {
+      let ordinal = 0;
+      for (const move of world.moves(state)) {
         moves++;
-        const after = take();
-        if (after instanceof Violation) return result(false, { message: after.message, trace: [...traceTo(number), label] });
-        const added = add(after, number, label);
-        if (added === undefined) {
-          progress ||= world.key(after) !== world.key(state);
+        const after = move.take();
+        if (after instanceof Violation) return result(false, { message: after.message, trace: [...traceTo(from), move.label()] });
+        const place = add(after, from, ordinal++);
+        if (place >= 0) {
+          progress ||= place !== from;
           continue;
         }
         progress = true;
         const wrong = world.check(after);
-        if (wrong !== undefined) return result(false, { message: wrong.message, trace: traceTo(added) });
+        if (wrong !== undefined) return result(false, { message: wrong.message, trace: traceTo(~place) });
         if (known.size > options.statesMax) return result(false);
-        next.push({ number: added, state: after });
       }
       if (progress) continue;
       ends++;
       const stuck = world.checkEnd(state);
-      if (stuck !== undefined) return result(false, { message: stuck.message, trace: traceTo(number) });
+      if (stuck !== undefined) return result(false, { message: stuck.message, trace: traceTo(from) });
     }
-    depth++;
-    options.onDepth?.(depth, known.size, next.length);
-    frontier = next;
+    options.onDepth?.(depth + 1, known.size, known.size - upTo);
   }
   return result(true);
 }

@@ -11,6 +11,8 @@ import type { ZabBounds } from "./zab-world.js";
 /** A world and a search of it, whatever its states are. */
 export interface Exploration {
   readonly name: string;
+  /** Takes minutes and gigabytes. */
+  readonly large: boolean;
   run(options: SearchOptions): SearchResult;
 }
 
@@ -19,7 +21,10 @@ const COMMIT: CommitBounds = {
   ...{ retries: false, ages: false, failover: true, alwaysYes: false },
 };
 
-const ZAB: ZabBounds = { crashes: 0, boots: 0, quietBoots: true, proposals: 0, ticks: 0, elections: 3, settled: true };
+const ZAB: ZabBounds = {
+  ...{ crashes: 0, boots: 0, quietBoots: true, proposals: 0, ticks: 0, checkpoints: 0, entriesKeep: 1_000 },
+  ...{ elections: 3, epochs: 9, settled: true },
+};
 
 export const EXPLORATIONS: readonly Exploration[] = [
   commit("commit", { failover: false }),
@@ -33,13 +38,16 @@ export const EXPLORATIONS: readonly Exploration[] = [
   zab("reelection", { crashes: 1, proposals: 1, ticks: 1, elections: 4 }),
   zab("two-crashes", { crashes: 2, proposals: 2 }),
   zab("resynchronization", { crashes: 1, boots: 1, proposals: 1 }),
+  zab("resynchronization-snapshot", { crashes: 1, boots: 1, proposals: 1, checkpoints: 1, entriesKeep: 0 }),
   zab("first-election", { settled: false }),
+  zab("first-election-crash", { settled: false, crashes: 1 }),
+  zab("two-epochs", { settled: false, crashes: 2, boots: 2, proposals: 1, checkpoints: 1, entriesKeep: 0, elections: 5, epochs: 2 }, true),
 ];
 
 function commit(name: string, bounds: Partial<CommitBounds>): Exploration {
-  return { name, run: (options) => search(new CommitWorld(name, { ...COMMIT, ...bounds }), options) };
+  return { name, large: false, run: (options) => search(new CommitWorld(name, { ...COMMIT, ...bounds }), options) };
 }
 
-function zab(name: string, bounds: Partial<ZabBounds>): Exploration {
-  return { name, run: (options) => search(new ZabWorld(name, { ...ZAB, ...bounds }), options) };
+function zab(name: string, bounds: Partial<ZabBounds>, large = false): Exploration {
+  return { name, large, run: (options) => search(new ZabWorld(name, { ...ZAB, ...bounds }), options) };
 }

@@ -120,7 +120,7 @@ export function onAbdication(
 export function onNotifyWhileFollowing(core: Core, following: Following, from: NodeId, notify: Notify): Transition | undefined {
   if (notify.wantsReply) answerSettled(core, following, from);
   if (notify.state !== "looking") return undefined;
-  if (isVoter(core.configuration, from)) core.askers.add(from);
+  if (following.epoch === 0 && isVoter(core.configuration, from)) core.askers.add(from);
   // The leader itself looks for one, in an election after the one it won: it is no leader any more.
   // Its vote says who it thinks should follow it, should that arrive before its farewell.
   if (from === following.leader && notify.round > core.round) {

@@ -58,7 +58,7 @@ export function onNotifyWhileLeading(core: Core, leading: Leading, from: NodeId,
   if (notify.wantsReply) answerSettled(core, leading, from);
   if (notify.state !== "looking") return undefined;
   if (!isVoter(core.configuration, from)) return undefined;
-  core.askers.add(from);
+  if (leading.epoch === 0) core.askers.add(from);
   // An elector of this round that asks is merely late; one of a later round has changed its mind (ZOOKEEPER-3109).
   const gone = leading.phase === "broadcast" || notify.round > core.round || notify.nonVoting;
   if (gone && !leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);

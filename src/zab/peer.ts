@@ -457,10 +457,13 @@ class Peer implements ZabPeer {
     return this.#shown;
   }
 
-  /** Those who asked before this node knew its leader's epoch could not match its answer: they need the present one. */
+  /** Those who asked before this node knew its leader's epoch could not match its answer: they are told it, once. */
   #tellAskers(): void {
+    const core = this.#core;
     const role = this.#role;
-    if (role.kind !== "looking") for (const peer of this.#core.askers) answerSettled(this.#core, role, peer);
+    if (role.kind === "looking" || role.epoch === 0) return;
+    for (const peer of core.askers) answerSettled(core, role, peer);
+    core.askers.clear();
   }
 
   #nextWakeMs(): number {
