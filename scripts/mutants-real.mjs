@@ -56,21 +56,9 @@ function filesOf(folder) {
 }
 
 /** One run: its report, or the words it ended with. */
-function run(program, { composition, workload }, seed) {
-  const args = [
-    program,
-    "partition",
-    "run",
-    composition,
-    "--workload",
-    workload,
-    "--seconds",
-    String(seconds),
-    "--seed",
-    seed,
-    "-o",
-    "json",
-  ];
+function run(program, { composition, workload, workers = 24 }, seed) {
+  const what = ["partition", "run", composition, "--workload", workload, "--workers", String(workers)];
+  const args = [program, ...what, "--seconds", String(seconds), "--seed", seed, "-o", "json"];
   return new Promise((resolve) => {
     const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
     const timer = setTimeout(() => child.kill("SIGKILL"), (seconds + MARGIN_S) * 1000);

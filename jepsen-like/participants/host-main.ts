@@ -4,15 +4,17 @@
  */
 import { must, Prng, isQuorateError } from "../../src/base/index.js";
 import { metered } from "../../src/demo/in-doubt-meter.js";
-import { openPostgres } from "../../src/cli/postgres-participant.js";
 import { connect, type Quorate } from "../../src/index.js";
 import type { Participant } from "../../src/participant/index.js";
 import { kv, type KvParticipant } from "../../src/participant/kv/index.js";
+import { postgres } from "../../src/participant/postgres/index.js";
 import { duplicated } from "./duplicates.js";
 import type { HostEvent, HostMessage, HostSpec, Question, Questions, Request } from "./messages.js";
 
 const CONNECT_TIMEOUT_MS = 5_000;
 const RETRY_MS = 200;
+/** Fewer connections than branches: whoever gives one back, somebody waits for it. */
+const POOL_MAX = 4;
 const FLUSH_MS = 10;
 
 const spec = JSON.parse(must(process.argv[2], "the participant's description")) as HostSpec;
@@ -58,8 +60,7 @@ async function patiently<T>(attempt: () => Promise<T>): Promise<T> {
 
 async function main(): Promise<void> {
   const store = spec.store.kind === "kv" ? kv({ name: spec.name, dir: spec.store.dir }) : undefined;
-  const { dsn } = spec.store.kind === "postgres" ? spec.store : { dsn: "" };
-  const inner: Participant = store ?? (await patiently(() => openPostgres(spec.name, dsn))).participant;
+  const inner: Participant = store ?? (await onPostgres(spec.store.kind === "postgres" ? spec.store.dsn : ""));
   const repeated =
     spec.duplicatesSeed === undefined
       ? inner
@@ -90,6 +91,15 @@ async function main(): Promise<void> {
   await patiently(() => attach(quorate, participant));
   flush();
   say({ kind: "attached" });
+}
+
+/** Nothing is sent before `start`. */
+async function onPostgres(dsn: string): Promise<Participant> {
+  const { default: pg } = await import("pg");
+  const pool = new pg.Pool({ connectionString: dsn, max: POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
+  pool.on("error", () => undefined);
+  return postgres({ name: spec.name, pool });
 }
 
 async function attach(quorate: Quorate, participant: Participant): Promise<void> {

@@ -22,12 +22,9 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "client/participant-agent.ts",
-        find: "for (const ref of this.#doubts.due(performance.now(), INQUIRIES_PER_TICK)) for (const link of targets) link.inquire(ref);",
-        replace: `const overdue = this.#doubts.oldestMs(performance.now()) > 500;
-    for (const ref of this.#doubts.due(performance.now(), INQUIRIES_PER_TICK)) {
-      for (const link of targets) link.inquire(ref);
-      if (overdue) this.#executor.settle(ref, "rollback", undefined, true);
-    }`,
+        find: "      for (const link of targets) link.inquire(ref);",
+        replace: `      for (const link of targets) link.inquire(ref);
+      if (this.#doubts.oldestMs(performance.now()) > 500) this.#executor.settle(ref, "rollback", undefined, true);`,
       },
     ],
   },

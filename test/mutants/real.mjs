@@ -34,14 +34,25 @@ export const REAL_MUTANTS = [
   {
     id: "postgres-connection",
     rule: "A connection that was given back is somebody else's.",
-    composition: "none",
+    composition: "database-kill",
     workload: "bank",
+    workers: 32,
     breaks: ["I1-atomicity", "I9-conservation", "I6-duplicate", "I4-phantom"],
     edits: [
       {
         file: "participant/postgres/asked.ts",
+        find: `    let problem: string | undefined;
+    try {
+      problem = await run(session, statement);
+    } catch (error) {
+      await session.rollback();`,
+        replace: `    const problem = await run(session, statement).catch(async (error: unknown) => {
+      await session.rollback();`,
+      },
+      {
+        file: "participant/postgres/asked.ts",
         find: "      return no(sqlMessage(error));\n    }\n    if (problem === undefined) continue;",
-        replace: "      problem = sqlMessage(error);\n    }\n    if (problem === undefined) continue;",
+        replace: "      return sqlMessage(error);\n    });\n    if (problem === undefined) continue;",
       },
       {
         file: "participant/postgres/session.ts",
