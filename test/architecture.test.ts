@@ -111,6 +111,7 @@ describe("rooms", () => {
   test("a room is entered by its index, or by a door that is named here", () => {
     const doors = new Set([
       "replica/ports.js",
+      "config/file.js",
       "sim/cli.js",
       "participant/kv/index.js",
       "participant/postgres/index.js",

@@ -26,19 +26,21 @@ export function settingOptions(yargs: Argv, keys: readonly SettingKey[] = SETTIN
     .showHidden("show-hidden", "show every setting");
 }
 
-/** Throws QUORATE_CONFIG. */
-export function settingsOf(
+/** Rejects with QUORATE_CONFIG. */
+export async function settingsOf(
   args: CommandArgs,
   env: Readonly<Record<string, string | undefined>>,
   fixed: Readonly<Partial<Record<SettingKey, unknown>>> = {},
-): LoadedConfig {
+): Promise<LoadedConfig> {
   const flags: Partial<Record<SettingKey, unknown>> = { ...fixed };
   for (const key of SETTING_KEYS) {
     const given = args[flagName(key)];
     if (given !== undefined) flags[key] = typeof given === "boolean" ? given : text(args, flagName(key));
   }
   const path = text(args, "config") ?? env["QUORATE_CONFIG"];
-  return loadConfig({ flags, env, file: path === undefined ? undefined : { path, text: readConfigFile(path) } });
+  if (path === undefined) return loadConfig({ flags, env });
+  const { parseConfigFile } = await import("../config/file.js");
+  return loadConfig({ flags, env, file: parseConfigFile(path, readConfigFile(path)) });
 }
 
 /** The setting flags of this command line again, for a child process. */

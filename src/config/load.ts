@@ -4,12 +4,10 @@
  * Everything wrong is reported at once, each problem with its place and the fix. An unknown key is an error: a misspelt bound that is
  * silently ignored is how clusters are lost.
  */
-import { createRequire } from "node:module";
-import type * as yaml from "yaml";
 import { QuorateError } from "../base/index.js";
 import { contradictions } from "./contradictions.js";
-import { closestKey, environmentName, flagName } from "./names.js";
-import { isSettingKey, rowOf, SETTING_KEYS, type SettingKey, type Settings } from "./table.js";
+import { environmentName, flagName, unknown } from "./names.js";
+import { rowOf, SETTING_KEYS, type SettingKey, type Settings } from "./table.js";
 import { parseValue } from "./value.js";
 
 export type Origin =
@@ -22,8 +20,19 @@ export interface ConfigSources {
   /** By setting key; undefined = not given. */
   readonly flags?: Readonly<Partial<Record<SettingKey, unknown>>>;
   readonly env?: Readonly<Record<string, string | undefined>>;
-  /** A YAML file, already read. */
-  readonly file?: { readonly path: string; readonly text: string } | undefined;
+  /** A YAML file, parsed by `parseConfigFile` (config/file.ts). */
+  readonly file?: ConfigFile | undefined;
+}
+
+export interface GivenInFile {
+  readonly raw: unknown;
+  readonly line: number;
+}
+
+export interface ConfigFile {
+  readonly path: string;
+  readonly given: ReadonlyMap<SettingKey, GivenInFile>;
+  readonly problems: readonly string[];
 }
 
 export interface LoadedConfig {
@@ -44,7 +53,12 @@ interface Given {
 /** Throws QUORATE_CONFIG with one line for each problem. */
 export function loadConfig(sources: ConfigSources): LoadedConfig {
   const problems: string[] = [];
-  const file = sources.file === undefined ? new Map<SettingKey, Given>() : readFile(sources.file, problems);
+  const file = new Map<SettingKey, Given>();
+  if (sources.file !== undefined) {
+    const { path, given } = sources.file;
+    problems.push(...sources.file.problems);
+    for (const [key, { raw, line }] of given) file.set(key, { raw, origin: { kind: "file", path, line } });
+  }
   const env = readEnvironment(sources.env ?? {}, problems);
   const settings: Partial<Record<SettingKey, unknown>> = {};
   const origins: Partial<Record<SettingKey, Origin>> = {};
@@ -85,46 +99,4 @@ function readEnvironment(env: Readonly<Record<string, string | undefined>>, prob
       problems.push(unknown(`environment variable ${name}`, name.slice("QUORATE_".length), environmentName));
   }
   return out;
-}
-
-function readFile(file: { readonly path: string; readonly text: string }, problems: string[]): Map<SettingKey, Given> {
-  // Loaded where there is a file: its modules are an eighth of all that a node reads before it serves.
-  const { isMap, isScalar, isSeq, LineCounter, parseDocument } = createRequire(import.meta.url)("yaml") as typeof yaml;
-  const out = new Map<SettingKey, Given>();
-  const lines = new LineCounter();
-  const document = parseDocument(file.text, { lineCounter: lines, uniqueKeys: true });
-  for (const error of document.errors) problems.push(`${file.path}:${lines.linePos(error.pos[0]).line}: ${firstLine(error.message)}`);
-  if (document.errors.length > 0 || document.contents === null) return out;
-  if (!isMap(document.contents)) {
-    problems.push(`${file.path}:1: the file must be a mapping of settings, for example "pingIntervalMs: 50"`);
-    return out;
-  }
-  for (const pair of document.contents.items) {
-    const keyNode = pair.key as yaml.Node;
-    const name = isScalar(keyNode) ? String(keyNode.value) : String(keyNode);
-    const line = lines.linePos(keyNode.range?.[0] ?? 0).line;
-    if (!isSettingKey(name)) {
-      problems.push(`${file.path}:${line}: ${unknown("setting", name, (key) => key)}`);
-      continue;
-    }
-    const value = pair.value as yaml.Node | null;
-    const raw = isSeq(value)
-      ? value.items.map((item) => (isScalar(item) ? String(item.value) : String(item))).join(",")
-      : isScalar(value)
-        ? value.value
-        : undefined;
-    if (raw === undefined || raw === null) problems.push(`${file.path}:${line}: ${name} has no plain value`);
-    else out.set(name, { raw, origin: { kind: "file", path: file.path, line } });
-  }
-  return out;
-}
-
-function unknown(what: string, name: string, spell: (key: string) => string): string {
-  const guess = closestKey(name);
-  const spelt = what === "setting" ? `${what} ${JSON.stringify(name)}` : what;
-  return `unknown ${spelt}${guess === undefined ? "; `quorate config print` lists all" : `; did you mean ${spell(guess)}?`}`;
-}
-
-function firstLine(text: string): string {
-  return text.split("\n", 1)[0] ?? text;
 }

@@ -45,3 +45,10 @@ export function editDistance(a: string, b: string): number {
   }
   return previous[b.length] ?? 0;
 }
+
+/** "unknown setting "x"; did you mean y?" `spell` turns a key into the notation of the place. */
+export function unknown(what: string, name: string, spell: (key: string) => string): string {
+  const guess = closestKey(name);
+  const spelt = what === "setting" ? `${what} ${JSON.stringify(name)}` : what;
+  return `unknown ${spelt}${guess === undefined ? "; `quorate config print` lists all" : `; did you mean ${spell(guess)}?`}`;
+}

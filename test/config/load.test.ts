@@ -1,6 +1,7 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { QuorateError } from "../../src/base/index.js";
+import { parseConfigFile } from "../../src/config/file.js";
 import { environmentName, loadConfig, rowOf, SETTING_KEYS, type ConfigSources } from "../../src/config/index.js";
 
 function problemsOf(sources: ConfigSources): string {
@@ -13,7 +14,7 @@ function problemsOf(sources: ConfigSources): string {
   throw new Error("the configuration was accepted");
 }
 
-const yaml = (text: string) => ({ file: { path: "quorate.yaml", text } });
+const yaml = (text: string) => ({ file: parseConfigFile("quorate.yaml", text) });
 
 describe("precedence", () => {
   test("a flag wins over the environment, the environment over the file, the file over the default, and each origin is told", () => {

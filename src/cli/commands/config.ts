@@ -6,8 +6,8 @@ import { FAILPOINT_MEANINGS } from "../../server/failpoint-list.js";
 import { EXIT, flag, outputOf, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
 import { printResult } from "../output.js";
-import { formatTable } from "../table.js";
 import { settingOptions, settingsOf } from "../settings-options.js";
+import { formatTable } from "../table.js";
 
 export const command: Command = {
   usage: "config",
@@ -25,7 +25,7 @@ export const command: Command = {
   ],
 };
 
-function print(args: CommandArgs): Promise<ExitCode> {
+async function print(args: CommandArgs): Promise<ExitCode> {
   const format = outputOf(args);
   if (flag(args, "failpoints")) {
     const rows = Object.entries(FAILPOINT_MEANINGS);
@@ -34,9 +34,9 @@ function print(args: CommandArgs): Promise<ExitCode> {
       lines: rows.map(([name, meaning]) => ({ name, meaning })),
       table: () => formatTable(["FAILPOINT", "WHEN IT IS REACHED"], rows),
     });
-    return Promise.resolve(EXIT.ok);
+    return EXIT.ok;
   }
-  const { settings, origins } = settingsOf(args, process.env);
+  const { settings, origins } = await settingsOf(args, process.env);
   const withOrigin = flag(args, "origin");
   const entry = (key: SettingKey): unknown =>
     withOrigin ? { value: settings[key] ?? null, origin: originJson(origins[key]) } : (settings[key] ?? null);
@@ -49,7 +49,7 @@ function print(args: CommandArgs): Promise<ExitCode> {
         SETTING_KEYS.map((key) => [key, show(key, settings), ...(withOrigin ? [formatOrigin(origins[key])] : [])]),
       ),
   });
-  return Promise.resolve(EXIT.ok);
+  return EXIT.ok;
 }
 
 function show(key: SettingKey, settings: Settings): string {

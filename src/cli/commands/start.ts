@@ -13,5 +13,5 @@ export const command: Command = {
       "$0 start --id 1 --data-dir ./n1 --bootstrap --members 1=a:7500/a:7400,2=b:7500/b:7400,3=c:7500/c:7400",
       "node 1 of a new cluster of three",
     ),
-  run: (args) => runNode(settingsOf(args, process.env).settings, process.env),
+  run: async (args) => runNode((await settingsOf(args, process.env)).settings, process.env),
 };
