@@ -82,12 +82,15 @@ async function hunt(mutant, start, limit) {
   return after.found !== undefined || after.tried >= limit ? after : undefined;
 }
 
-async function worlds(mutant) {
-  const digest = digestOf(plant(readOpened(), mutant, mutate));
-  return (
-    results.get(digest, mutant.id, "worlds", statesMax) ??
-    (isOver() ? undefined : results.set(await nets.explore(mutant, statesMax), digest, mutant.id, "worlds", statesMax))
-  );
+async function worlds(mutant, consensus = undefined) {
+  const name = [
+    digestOf(plant(readOpened(), mutant, mutate)),
+    mutant.id,
+    "worlds",
+    ...(consensus === undefined ? [] : [consensus]),
+    statesMax,
+  ];
+  return results.get(...name) ?? (isOver() ? undefined : results.set(await nets.explore(mutant, statesMax, consensus), ...name));
 }
 
 async function tests(mutant, files = nets.testsOf(mutant)) {
@@ -181,9 +184,17 @@ async function main() {
   const clean = chosen.has("tests")
     ? ((await tests(NOTHING, [...new Set(rows.flatMap(({ mutant }) => nets.testsOf(mutant)))].sort())) ?? PENDING)
     : { ran: 0, failed: [] };
+  const cleanWorlds = chosen.has("explorer")
+    ? await all([true, false].map((consensus) => async () => (await worlds(NOTHING, consensus)) ?? PENDING))
+    : [];
   const facts = {
     ...{ seedsMax, statesMax, starts: STARTS },
-    ...{ baseline: batches.filter((batch) => batch !== PENDING), controls, tests: clean === PENDING ? { ran: 0, failed: [] } : clean },
+    ...{
+      baseline: batches.filter((batch) => batch !== PENDING),
+      controls,
+      worlds: cleanWorlds,
+      tests: clean === PENDING ? { ran: 0, failed: [] } : clean,
+    },
   };
   const shown = rows.map((row) => ({
     mutant: row.mutant,
@@ -194,7 +205,8 @@ async function main() {
   for (const row of shown) if (row.hunts?.length === 0) row.hunts = undefined;
   const verdict = judge(shown, facts);
   for (const row of verdict.judged) console.log(line(row));
-  const complete = done && ![...batches, ...controls, clean].some((result) => result === PENDING || result.pending === true);
+  const complete =
+    done && ![...batches, ...controls, ...cleanWorlds, clean].some((result) => result === PENDING || result.pending === true);
   if (!complete) {
     console.log("Not everything was tried: run it again to go on.");
     return 2;

@@ -16,7 +16,7 @@ const rows = (count: number, tried: number) =>
     tested: undefined,
   }));
 const held = { start: 1, failures: [], vacuity: [] };
-const facts = { seedsMax: 2000, baseline: [held], controls: [], tests: { ran: 1, failed: [] } };
+const facts = { seedsMax: 2000, baseline: [held], controls: [], worlds: [{}], tests: { ran: 1, failed: [] } };
 
 test("holds when everything is noticed and the unchanged sources hold", () => {
   expect(judge(rows(SEARCHED_MIN, 7), facts)).toMatchObject({ problems: [] });
@@ -37,18 +37,20 @@ test("fails when too few are noticed by search, although tests notice them all",
   ]);
 });
 
-test("fails when the unchanged sources fail a seed, a control or a test, or show nothing", () => {
+test("fails when the unchanged sources fail a seed, a control, a world or a test, or show nothing", () => {
   const failure = { seed: 9, invariant: "i", message: "m" };
   const bad = {
     ...facts,
     baseline: [{ ...held, failures: [failure], vacuity: ["no decisions"] }],
     controls: [{ mutant: { id: "c", rule: "Must hold.", edits: [] }, found: failure }],
+    worlds: [{}, { found: { world: "w", message: "m" } }],
     tests: { ran: 1, failed: [{ file: "f", test: "t" }] },
   };
   expect(judge(rows(SEARCHED_MIN, 7), bad).problems).toEqual([
     "the unchanged sources fail seed 9: i: m",
     "the batch from 1 shows nothing: no decisions",
     "Must hold. Seed 9 fails: i: m",
+    "the unchanged sources break a rule in world w: m",
     "the unchanged sources fail f: t",
   ]);
 });

@@ -85,9 +85,8 @@ export function isExplored({ edits }) {
   return edits.some(({ file }) => OPENED_ROOMS.includes(file.split("/")[0]));
 }
 
-/** The small worlds of the room with the bug, until one shows it; up to `statesMax` states of each. */
-export async function explore(mutant, statesMax) {
-  const consensus = mutant.edits.some(({ file }) => file.startsWith("zab/"));
+/** The small worlds of consensus or of the commit path, until one shows the bug; up to `statesMax` states of each. */
+export async function explore(mutant, statesMax, consensus = mutant.edits.some(({ file }) => file.startsWith("zab/"))) {
   const planted = buildOpened(plant(readOpened(), mutant, mutate));
   let last = { states: 0, seconds: 0 };
   const { result, died, complaint } = await work(

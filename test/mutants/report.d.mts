@@ -19,6 +19,7 @@ export function judge(
     readonly seedsMax: number;
     readonly baseline: readonly { readonly start: number; readonly failures: readonly Failure[]; readonly vacuity: readonly string[] }[];
     readonly controls: readonly { readonly mutant: Mutant; readonly found?: Failure }[];
+    readonly worlds: readonly { readonly found?: { readonly world: string; readonly message: string } }[];
     readonly tests: { readonly ran: number; readonly failed: readonly { readonly file: string; readonly test: string }[] };
   },
 ): { readonly problems: readonly string[]; readonly searched: readonly unknown[]; readonly judged: readonly unknown[] };

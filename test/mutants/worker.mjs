@@ -37,7 +37,7 @@ async function worlds() {
   const { EXPLORATIONS } = await load("src/explore/index.js");
   const total = { states: 0, seconds: 0, world: undefined };
   const startedMs = performance.now();
-  const wanted = EXPLORATIONS.filter(({ name }) => name.startsWith("commit") !== job.consensus);
+  const wanted = EXPLORATIONS.filter(({ name, large }) => !large && name.startsWith("commit") !== job.consensus);
   const exhausted = new Set();
   // Small bounds first, then wider ones over what is left of the same worlds.
   for (const statesMax of [job.statesMax / 20, job.statesMax]) {
