@@ -70,7 +70,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
   };
   const oracle = new Oracle(
     world,
-    swarm.tunables.clientLostMs,
+    { clientLostMs: swarm.tunables.clientLostMs, turnMs: swarm.turnMs },
     () => [...nodes.values()],
     shared,
     () => plan.failpointChance > 0 && failpoints.chance(plan.failpointChance),

@@ -67,6 +67,8 @@ export interface OracleHooks {
 const DAMAGE_GRACE_MS = 10_000;
 /** A process measures its timeouts on a clock of its own and in turns; what an outside clock sees may be this much shorter. */
 const TIMER_SLACK_MS = 2;
+/** A turn takes at most this many of its usual lengths: a timer starts with the message that came in it, its record is written at its end. */
+const TURNS_MAX = 1.5;
 /** Stamps are whole milliseconds. */
 const STAMP_SLACK_MS = 2;
 
@@ -79,6 +81,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly buggify: Buggify;
   readonly #world: World;
   readonly #clientLostMs: number;
+  readonly #timerSlackMs: number;
+  /** The highest floor in the committed log. */
+  #floorMs = 0;
   readonly #nodes: () => readonly SimNode[];
   readonly #clients: ClientFacts;
   readonly #failpoint: (node: SimNode, name: FailpointName) => boolean;
@@ -95,7 +100,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   constructor(
     world: World,
-    clientLostMs: number,
+    { clientLostMs, turnMs }: { readonly clientLostMs: number; readonly turnMs: number },
     nodes: () => readonly SimNode[],
     clients: ClientFacts,
     failpoint: (node: SimNode, name: FailpointName) => boolean,
@@ -105,6 +110,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     this.buggify = buggify;
     this.#world = world;
     this.#clientLostMs = clientLostMs;
+    this.#timerSlackMs = TIMER_SLACK_MS + TURNS_MAX * turnMs;
     this.#nodes = nodes;
     this.#clients = clients;
     this.#failpoint = failpoint;
@@ -308,7 +314,8 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       // A BEGIN that comes after the window of a gid without a record is refused at apply, and starts nothing.
       const late = command.kind === "BEGIN" && stamped.stampMs - gidTimeMs(gid) > TXN_LIMITS.commitWindowMs;
       if (!late && !this.#started.has(gid)) this.#started.set(gid, { at: proposed.from, timeoutMs, client, epoch: zxid.epoch });
-    } else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
+    } else if (command.kind === "FLOOR") this.#floorMs = Math.max(this.#floorMs, command.timeMs);
+    else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
     else if (command.kind === "DONE") this.#done(command.branches);
     else if (command.kind === "DECIDE") this.#decide(node, zxid, stamped, command, proposed);
   }
@@ -377,7 +384,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
         return;
       case "client-lost": {
         const connection = leader === undefined ? undefined : this.#connected.get(started?.client ?? "")?.get(leader.node.name);
-        if (connection !== undefined && connection.since <= from - this.#clientLostMs - TIMER_SLACK_MS)
+        if (connection !== undefined && connection.since <= from - this.#clientLostMs - this.#timerSlackMs)
           say(`client ${started?.client ?? "?"} has been connected to ${leader?.node.name ?? "?"} since ${connection.since}`);
         return;
       }
@@ -386,12 +393,12 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
           // A Commit that came after its window: the record says for ever that it was never started. Or one whose BEGIN was not
           // taken again and again, until its time was over.
           const asked = this.#clients.commitAsked.get(gid);
-          const waitedOut = asked !== undefined && proposedAt - asked.at >= asked.timeoutMs - TIMER_SLACK_MS;
+          const waitedOut = asked !== undefined && proposedAt - asked.at >= asked.timeoutMs - this.#timerSlackMs;
           if (!waitedOut && stampMs <= gidTimeMs(gid) + TXN_LIMITS.commitWindowMs) say("it never started, and its window was open");
           return;
         }
         const since = Math.max(started.at, leader?.at ?? 0);
-        if (proposedAt - since < started.timeoutMs - TIMER_SLACK_MS)
+        if (proposedAt - since < started.timeoutMs - this.#timerSlackMs)
           say(`only ${proposedAt - since} ms of ${started.timeoutMs} had passed under this leader`);
         return;
       }
@@ -440,8 +447,8 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     if (fact?.decision === "abort" || this.#clients.aborted.has(gid)) return;
     // A duplicate of a branch that the decision names read-only.
     if (fact?.decision === "commit" && !fact.yes.some((yes) => yes.branch === branch)) return;
-    const floorMs = Math.max(...this.#nodes().map((node) => node.replica?.state.meta().floorMs ?? 0));
-    if (fact === undefined && gidTimeMs(gid) < floorMs) return;
+    // Forgotten. Not asked of the nodes: the one that knew may be down by the time the roll back takes effect.
+    if (fact === undefined && gidTimeMs(gid) < this.#floorMs) return;
     this.#fail(
       "I1-atomicity",
       `${resource.name} rolls back the prepared branch ${branch} of ${gid}, but the log says ${fact === undefined ? "nothing" : fact.decision}`,
