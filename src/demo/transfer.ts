@@ -2,7 +2,7 @@
  * The transfer run: many clients move money between two banks while coordinators are killed, and every figure is measured here.
  */
 import { performance } from "node:perf_hooks";
-import { isQuorateError, type NodeId } from "../base/index.js";
+import { isQuorateError, messageOf, type NodeId } from "../base/index.js";
 import type { Quorate } from "../client/index.js";
 import type { Bank } from "./bank.js";
 import type { InDoubtMeter } from "./in-doubt-meter.js";
@@ -98,7 +98,9 @@ export class TransferRun {
     const beganMs = performance.now();
     this.#lastAckMs = beganMs;
     const stop = new AbortController();
-    const killing = this.#killLoop(stop.signal);
+    const killing = this.#killLoop(stop.signal).catch((error: unknown) => {
+      this.#otherErrors.push(`the killing ended: ${messageOf(error)}`);
+    });
     const workers = Array.from({ length: this.#options.concurrency }, (_, slot) => this.#worker(slot, beganMs));
     await Promise.all(workers);
     stop.abort();
