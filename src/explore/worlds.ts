@@ -23,7 +23,7 @@ const COMMIT: CommitBounds = {
 
 const ZAB: ZabBounds = {
   ...{ crashes: 0, boots: 0, quietBoots: true, proposals: 0, ticks: 0, checkpoints: 0, entriesKeep: 1_000 },
-  ...{ elections: 3, epochs: 9, settled: true },
+  ...{ elections: 3, epochs: 9, absent: 0, settled: true },
 };
 
 export const EXPLORATIONS: readonly Exploration[] = [
@@ -39,6 +39,7 @@ export const EXPLORATIONS: readonly Exploration[] = [
   zab("two-crashes", { crashes: 2, proposals: 2 }),
   zab("resynchronization", { crashes: 1, boots: 1, proposals: 1 }),
   zab("resynchronization-snapshot", { crashes: 1, boots: 1, proposals: 1, checkpoints: 1, entriesKeep: 0 }),
+  zab("two-of-three", { settled: false, absent: 1, crashes: 1, boots: 1, quietBoots: false, proposals: 1, ticks: 2, elections: 4 }),
   zab("first-election", { settled: false }),
   zab("first-election-crash", { settled: false, crashes: 1 }),
   zab("two-epochs", { settled: false, crashes: 2, boots: 2, proposals: 1, checkpoints: 1, entriesKeep: 0, elections: 5, epochs: 2 }, true),

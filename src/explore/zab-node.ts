@@ -32,7 +32,8 @@ function optionsOf(entriesKeep: number): ZabOptions {
   return {
     finalizeWaitMs: 10,
     notifyResendMsMin: NEVER_MS,
-    notifyResendMsMax: NEVER_MS,
+    // Also the longest pause of a follower after failed attempts: a timer that must stay within reach.
+    notifyResendMsMax: 10,
     initLimitMs: NEVER_MS,
     pingIntervalMs: NEVER_MS,
     followerSilenceMsMin: NEVER_MS,

@@ -83,6 +83,23 @@ export class ZabRules {
     return undefined;
   }
 
+  /**
+   * Where nothing is under way and a majority is up, nobody is left in an attempt that cannot succeed any more: what would end it is initLimit, and
+   * that is for those who say nothing. A node that looks for a leader asks again by its own timer.
+   */
+  nobodyStuck(row: Row): Violation | undefined {
+    const tables = this.#tables;
+    const up = ALL.flatMap((id) => {
+      const { at } = tables.node(row, id);
+      return at === undefined ? [] : [{ id, ...tables.automaton.view(at) }];
+    });
+    if (up.length < QUORUM || up.some(({ timerSet }) => timerSet)) return undefined;
+    const stuck = up.find(({ role }) => role.kind !== "looking" && role.phase !== "broadcast");
+    if (stuck === undefined) return undefined;
+    const roles = up.map(({ id, role }) => `n${id + 1} ${role.kind}${role.kind === "looking" ? "" : ` in ${role.phase}`}`).join(", ");
+    return new Violation(`n${stuck.id + 1} waits for initLimit: ${roles}`);
+  }
+
   /** How many delivered entries a state at this zxid has in it; undefined when it has others. */
   place(row: Row, z: Zxid): number | undefined {
     if (equalZxid(z, ZXID_ZERO)) return 0;

@@ -36,6 +36,8 @@ export interface ZabBounds {
   readonly elections: number;
   /** Epochs that are led; runs that try for more are left out from there on and counted. */
   readonly epochs: number;
+  /** Nodes that are never started, the last ones. */
+  readonly absent: number;
   /** Begin with a leader of epoch 1 that all follow, instead of with three nodes that know nothing. */
   readonly settled: boolean;
 }
@@ -85,8 +87,9 @@ export class ZabWorld implements World {
     tables.putPast(row, NEW_PAST);
     for (const dialer of ALL) for (const acceptor of ALL) if (dialer !== acceptor) tables.putConnections(row, dialer, acceptor, []);
     // All at once, with their links up: what comes later is a start into a running cluster.
-    for (const id of ALL) tables.putNode(row, id, { ...down, at: tables.automaton.initial });
-    for (const id of ALL) {
+    const present = ALL.slice(0, NODES - this.#bounds.absent);
+    for (const id of ALL) tables.putNode(row, id, present.includes(id) ? { ...down, at: tables.automaton.initial } : down);
+    for (const id of present) {
       const broken = this.#start(row, id);
       if (broken !== undefined) return broken;
     }
@@ -105,11 +108,12 @@ export class ZabWorld implements World {
     }
   }
 
-  check(): Violation | undefined {
-    return undefined;
+  check(row: Row): Violation | undefined {
+    const quiet = this.#tables.past(row).cut === undefined && ALL.every((id) => this.#ordinary(row, id).length === 0);
+    return quiet ? this.#rules.nobodyStuck(row) : undefined;
   }
 
-  /** Not checked: where nothing is under way the timers that give up and repeat go on, and those are out of reach here. */
+  /** Not checked: what is wrong with a state in which nothing is under way is checked in all of them, bounds used up or not. */
   checkEnd(): Violation | undefined {
     return undefined;
   }
@@ -220,7 +224,7 @@ export class ZabWorld implements World {
     const tables = this.#tables;
     const node = tables.node(row, id);
     if (node.at === undefined) {
-      if (!mayBoot) return moves;
+      if (!mayBoot || id >= NODES - this.#bounds.absent) return moves;
       moves.push({
         label: () => `n${id + 1} starts again`,
         take: () =>

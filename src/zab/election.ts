@@ -68,6 +68,8 @@ export function onNotify(core: Core, looking: Looking, from: NodeId, notify: Not
 export function onLinkDown(core: Core, looking: Looking, peer: NodeId): Transition | undefined {
   if (!looking.started) return undefined;
   looking.settled.delete(peer);
+  // Its next life will not remember its vote; if only the link broke, it is asked again when that is mended.
+  looking.received.delete(peer);
   // The candidate died before it could lead: everybody votes anew, or would wait for it until initLimit.
   if (looking.vote?.leader === peer) beginRound(core, looking, core.round + 1);
   return decide(core, looking);
@@ -266,13 +268,14 @@ function concludeRound(core: Core, looking: Looking): Transition | undefined {
   const { leader, round, unanimous } = won;
   core.round = round;
   core.out.event("elected", { leader, round, unanimous, tookMs: core.nowMs - looking.startedMs });
-  return leader === core.id ? { kind: "lead" } : { kind: "follow", leader };
+  return leader === core.id ? { kind: "lead", electors: won.supporters } : { kind: "follow", leader };
 }
 
 interface Won {
   readonly leader: NodeId;
   readonly round: number;
   readonly unanimous: boolean;
+  readonly supporters: readonly NodeId[];
 }
 
 function winner(core: Core, looking: Looking, candidate: NodeId | undefined, round: number): Won | undefined {
@@ -285,8 +288,14 @@ function winner(core: Core, looking: Looking, candidate: NodeId | undefined, rou
     return peer !== undefined && peer.leader === candidate && peer.round === round;
   };
   if (!isQuorum(core.configuration, supports) || !supports(candidate)) return undefined;
+  const supporters = votersOf(core.configuration).filter(supports);
   const excused = (id: NodeId): boolean => core.deadLinks.has(id) || looking.abstaining.has(id) || id === core.id;
-  return { leader: candidate, round, unanimous: votersOf(core.configuration).every((id) => supports(id) || excused(id)) };
+  return {
+    leader: candidate,
+    round,
+    unanimous: votersOf(core.configuration).every((id) => supporters.includes(id) || excused(id)),
+    supporters,
+  };
 }
 
 /** What a node that may not vote sees the voters agree on, in any round. */

@@ -31,6 +31,7 @@ export function onLearnerSessionDown(core: Core, leading: Leading, session: Sess
   if (learner === undefined) return;
   forgetLearner(leading, learner);
   core.out.event("learner-lost", { peer: learner.peer });
+  onElectorLost(core, leading, learner.peer);
 }
 
 export function onLearnerMessage(core: Core, leading: Leading, session: SessionId, message: SessionMessage): Transition | undefined {
@@ -61,8 +62,19 @@ export function onNotifyWhileLeading(core: Core, leading: Leading, from: NodeId,
   if (leading.epoch === 0) core.askers.add(from);
   // An elector of this round that asks is merely late; one of a later round has changed its mind (ZOOKEEPER-3109).
   const gone = leading.phase === "broadcast" || notify.round > core.round || notify.nonVoting;
-  if (gone && !leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
+  if (!gone) leading.electors.add(from);
+  else if (!leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
   return checkElectors(core, leading);
+}
+
+/**
+ * The last connection with a voter broke before this leader is established. Both ends see that, and a follower looks for a new leader at
+ * once; one that crashed has forgotten whom it voted for. Nobody need wait for initLimit to find out: when no quorum is left that may
+ * still come, the attempt is given up. What a follower says of its looking may overtake the end of its session, so it is not enough.
+ */
+export function onElectorLost(core: Core, leading: Leading, peer: NodeId): void {
+  if (leading.phase === "broadcast" || leading.learners.has(peer) || !isVoter(core.configuration, peer)) return;
+  leading.deserters.set(peer, core.nowMs);
 }
 
 /** Durability advanced. */

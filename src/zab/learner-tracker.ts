@@ -9,7 +9,7 @@ import { isQuorum, isVoter, reachedByQuorum } from "./quorum.js";
 import { ReadRounds } from "./reads.js";
 import type { Leading, Learner } from "./roles.js";
 
-export function createLeading(core: Core): Leading {
+export function createLeading(core: Core, electors: readonly NodeId[]): Leading {
   const { history, disk, options, nowMs } = core;
   return {
     kind: "leading",
@@ -24,6 +24,7 @@ export function createLeading(core: Core): Leading {
     sessions: new Map(),
     contacts: new Map(),
     deserters: new Map(),
+    electors: new Set(electors),
     reads: new ReadRounds(),
     pingSeq: 0,
     pingAtMs: nowMs + options.pingIntervalMs,
@@ -113,13 +114,15 @@ export function quorumContactMs(core: Core, leading: Leading): number {
   return reachedByQuorum(core.configuration, (id) => (id === core.id ? Infinity : (leading.contacts.get(id) ?? leading.sinceMs)));
 }
 
-/** True while those who are connected, or may yet connect, can form a quorum. */
+/** True while those who are connected, or may yet connect, can form a quorum. Before establishment those may who voted for it. */
 export function electorsRemain(core: Core, leading: Leading): boolean {
-  const graceMs = leading.phase === "broadcast" ? core.options.redialGraceMs : 0;
+  const inOffice = leading.phase === "broadcast";
+  const graceMs = inOffice ? core.options.redialGraceMs : 0;
   return isQuorum(core.configuration, (id) => {
     if (id === core.id || isTrusted(leading.learners.get(id))) return true;
     const since = leading.deserters.get(id);
-    return since === undefined ? !core.deadLinks.has(id) : core.nowMs < since + graceMs;
+    if (since !== undefined) return core.nowMs < since + graceMs;
+    return !core.deadLinks.has(id) && (inOffice || leading.electors.has(id));
   });
 }
 

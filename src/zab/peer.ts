@@ -45,6 +45,7 @@ import {
   flushLeader,
   leaderWakeAtMs,
   leaveLeading,
+  onElectorLost,
   onLeaderPersisted,
   onLeaderTimers,
   onLearnerMessage,
@@ -277,6 +278,7 @@ class Peer implements ZabPeer {
     }
     core.deadLinks.add(peer);
     if (role.kind === "looking") return onLinkDown(core, role, peer);
+    if (role.kind === "leading") onElectorLost(core, role, peer);
     if (role.kind === "following" && role.leader === peer) return { kind: "look", reason: "leader-connection-lost" };
     return undefined;
   }
@@ -408,7 +410,7 @@ class Peer implements ZabPeer {
         return undefined;
       }
       case "lead": {
-        const leading = createLeading(core);
+        const leading = createLeading(core, transition.electors);
         this.#role = leading;
         return enterLeading(core, leading);
       }

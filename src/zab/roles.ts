@@ -45,7 +45,8 @@ export type Transition =
       readonly successor?: NodeId | undefined;
     }
   | { readonly kind: "follow"; readonly leader: NodeId }
-  | { readonly kind: "lead" };
+  /** With those whose votes made it the leader. */
+  | { readonly kind: "lead"; readonly electors: readonly NodeId[] };
 
 export type Notify = Extract<ControlMessage, { readonly kind: "NOTIFY" }>;
 
@@ -179,6 +180,8 @@ export interface Leading {
   readonly contacts: Map<NodeId, number>;
   /** Voters that look for a leader, and since when; they count as gone once their connection is. */
   readonly deserters: Map<NodeId, number>;
+  /** Voters that may be on their way: they voted for this leader, or asked for one while it was not established yet. */
+  readonly electors: Set<NodeId>;
   readonly reads: ReadRounds;
   pingSeq: number;
   pingAtMs: number;
