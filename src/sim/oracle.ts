@@ -397,7 +397,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
           if (!waitedOut && stampMs <= gidTimeMs(gid) + TXN_LIMITS.commitWindowMs) say("it never started, and its window was open");
           return;
         }
-        const since = Math.max(started.at, leader?.at ?? 0);
+        // A leader that could not propose BEGIN (overloaded, handing over) counts from the first time it was asked, and tries again.
+        const heard = Math.min(started.at, this.#clients.commitAsked.get(gid)?.at ?? started.at);
+        const since = Math.max(heard, leader?.at ?? 0);
         if (proposedAt - since < started.timeoutMs - this.#timerSlackMs)
           say(`only ${proposedAt - since} ms of ${started.timeoutMs} had passed under this leader`);
         return;

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { QuorateError } from "../../src/base/index.js";
-import { errorJson, errorText, formatBytes, formatDuration, formatTable } from "../../src/cli/output.js";
+import { errorJson, errorText, formatBytes, formatDuration } from "../../src/cli/output.js";
+import { formatTable } from "../../src/cli/table.js";
 
 describe("output", () => {
   test("tables have no borders and no trailing blanks", () => {
