@@ -337,7 +337,7 @@ export class Replica {
     assert(compareZxid(zxid, this.#applied) > 0, () => `entry ${formatZxid(zxid)} applied twice, applied is ${formatZxid(this.#applied)}`);
     const own = this.#proposals.take(zxid);
     const stamped: StampedCommand = own !== undefined && !this.#rarely("own-proposal-decoded") ? own : codecs.command.decode(entry.payload);
-    if (this.#heardFrom !== undefined && compareZxid(zxid, this.#heardFrom) > 0) this.#stamps.observe(stamped.stampMs);
+    if (this.#heardFrom !== undefined && compareZxid(zxid, this.#heardFrom) > 0) this.#noteAhead(this.#stamps.observe(stamped.stampMs));
     else this.#stamps.recall(stamped.stampMs);
     const result = this.#state.apply(stamped, zxid);
     this.#applied = zxid;
@@ -370,9 +370,27 @@ export class Replica {
     this.#established = true;
     this.#establishAt = undefined;
     this.#proposals.clear();
-    this.#stamps.lead();
+    this.#noteFromWall(this.#stamps.lead());
     this.#coordinator.establish(this.#role.epoch, this.#now());
     this.#ports.observer.event("leader-serving", { epoch: this.#role.epoch });
+  }
+
+  /** Stamps never go back, so a jump cannot be taken back: somebody should know at once. */
+  #noteAhead(aheadMs: number): void {
+    if (aheadMs === 0) return;
+    const message = "the leader's stamps jumped ahead of the time this node measured: check the wall clocks, the leader's first";
+    this.#ports.observer.event("alarm-clock", { message, aheadMs: Math.round(aheadMs) });
+  }
+
+  /** How long everybody was down only the wall clock can tell; beyond the retention everything recorded so far is about to be forgotten. */
+  #noteFromWall(jumpMs: number): void {
+    if (jumpMs <= 0) return;
+    const { retentionMs } = this.#options.coordinator;
+    if (jumpMs <= retentionMs) this.#ports.observer.event("stamp-from-wall-clock", { jumpMs: Math.round(jumpMs) });
+    else {
+      const message = "the wall clock says that more than the retention has passed since the last record: check it before you trust it";
+      this.#ports.observer.event("alarm-clock", { message, aheadMs: Math.round(jumpMs) });
+    }
   }
 
   #resign(): void {

@@ -13,6 +13,11 @@ export interface ClockReading {
   readonly wallMs: number;
 }
 
+/** Leaders may have changed this often between two records, each moving the stamp by the skew at most. */
+const MOVES_EXPLAINED = 2;
+/** Stamps are whole milliseconds, and two processes' clocks do not run alike to the last one. */
+const ROUNDING_MS = 50;
+
 export class StampClock {
   readonly #read: () => ClockReading;
   readonly #skewMs: number;
@@ -35,11 +40,21 @@ export class StampClock {
     return Math.max(this.#lastStampMs, Math.floor(this.#estimate(monotonicMs, wallMs)));
   }
 
-  /** A record with this stamp was applied, and it was made just now. */
-  observe(stampMs: number): void {
-    if (stampMs < this.#lastStampMs) return;
+  /**
+   * A record with this stamp was applied, and it was made just now. Returns by how many ms it is ahead of all that this process can
+   * explain, or 0: of the stamp seen last, the time passed since, and what the leaders in between may have moved. More is the sign of a
+   * leader that had just started when it was elected, and whose wall clock is wrong; or of a process that was suspended itself.
+   */
+  observe(stampMs: number): number {
+    if (stampMs < this.#lastStampMs) return 0;
     this.#lastStampMs = stampMs;
-    if (this.#leading === undefined) this.#anchor = { stampMs, monotonicMs: this.#read().monotonicMs };
+    if (this.#leading !== undefined) return 0;
+    const anchor = this.#anchor;
+    const { monotonicMs } = this.#read();
+    this.#anchor = { stampMs, monotonicMs };
+    if (anchor === undefined) return 0;
+    const aheadMs = stampMs - (anchor.stampMs + (monotonicMs - anchor.monotonicMs));
+    return aheadMs > MOVES_EXPLAINED * this.#skewMs + ROUNDING_MS ? aheadMs : 0;
   }
 
   /**
@@ -56,11 +71,16 @@ export class StampClock {
     if (anchor.stampMs + (monotonicMs - anchor.monotonicMs) < stampMs) this.#anchor = { stampMs, monotonicMs };
   }
 
-  /** This node was established as leader: from here its monotonic clock alone moves the stamp. */
-  lead(): void {
+  /**
+   * This node was established as leader: from here its monotonic clock alone moves the stamp. Returns by how many ms the stamp moves on the wall
+   * clock's word alone, because this process has not seen one go by; 0 when it has, and when there never was one.
+   */
+  lead(): number {
     const { monotonicMs, wallMs } = this.#read();
-    const stampMs = Math.max(this.#lastStampMs, this.#estimate(monotonicMs, wallMs));
+    const before = this.#lastStampMs;
+    const stampMs = Math.max(before, this.#estimate(monotonicMs, wallMs));
     this.#leading = { stampMs, monotonicMs };
+    return this.#anchor === undefined && before > 0 ? stampMs - before : 0;
   }
 
   resign(): void {

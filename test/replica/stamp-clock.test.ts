@@ -42,6 +42,36 @@ describe("the cluster's clock", () => {
     );
   });
 
+  test("a stamp ahead of all that a follower can explain is told, once, and nothing else is", () => {
+    const c = clock(0, 1_000_000);
+    // Just started: it has measured nothing and accuses nobody.
+    expect(c.stamp.observe(5_000_000)).toBe(0);
+    c.pass(1_000);
+    expect(c.stamp.observe(5_001_000)).toBe(0);
+    // Two leaders after each other, each with the skew, and a record that was on its way for long.
+    c.pass(1_000);
+    expect(c.stamp.observe(5_002_500)).toBe(0);
+    c.pass(60_000);
+    expect(c.stamp.observe(5_003_000)).toBe(0);
+    c.pass(10);
+    expect(c.stamp.observe(8_603_010)).toBe(3_600_000);
+    c.pass(10);
+    expect(c.stamp.observe(8_603_020)).toBe(0);
+  });
+
+  test("a leader that has just started says how far it took the wall clock's word; one that has seen stamps go by took none", () => {
+    const started = clock(1_000_000, 1_360_000);
+    expect(started.stamp.lead()).toBe(360_000);
+    const behind = clock(1_000_000, 400_000);
+    expect(behind.stamp.lead()).toBe(0);
+    const first = clock(0, 1_000_000);
+    expect(first.stamp.lead()).toBe(0);
+    const running = clock(1_000_000, 1_000_000);
+    running.stamp.observe(1_000_100);
+    running.jump(3_600_000);
+    expect(running.stamp.lead()).toBe(0);
+  });
+
   test("follows the monotonic clock alone while leading", () => {
     const c = clock(0, 1_000_000);
     c.stamp.lead();
