@@ -22,12 +22,15 @@ export function committedLists(history: readonly HistoryEvent[]): ReadonlyMap<st
   return lists;
 }
 
-/** Branches enlisted one by one: whether the client was told that they are. */
+/**
+ * Branches enlisted one by one: whether the client was told that they are. One that was refused because the decision was there may
+ * have been recorded all the same: a request is sent again until it is answered, and its first arrival may have been taken.
+ */
 export function enlistments(
   history: readonly HistoryEvent[],
 ): readonly { readonly gid: string; readonly branch: string; readonly told: boolean }[] {
   return operations(history).flatMap(({ invoke, complete }) =>
-    invoke.f === "enlist" && complete?.type !== "fail"
+    invoke.f === "enlist" && (complete?.type !== "fail" || complete.error === "QUORATE_ALREADY_DECIDED")
       ? [{ gid: invoke.key, branch: String(invoke.value), told: complete?.type === "ok" }]
       : [],
   );

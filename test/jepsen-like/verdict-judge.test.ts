@@ -60,6 +60,25 @@ function broken(changes: Changes): readonly string[] {
   return [...new Set(judge(run(changes)).violations.map(({ invariant }) => invariant))];
 }
 
+/** A late enlistment that failed so, of a branch that the record of the aborted transaction holds. */
+function refusedEnlistment(error: string): Changes {
+  return {
+    enlisted: [
+      [11, invoke(3, "enlist", "g2", "late@bank-a")],
+      [16, { process: 3, type: "fail", f: "enlist", key: "g2", value: "late@bank-a", error }],
+    ],
+    records: [
+      [
+        20,
+        said("record", "", [
+          ["g1", "commit", "1:1", null, lists(LIST), lists(LIST)],
+          ["g2", "abort", "1:2", "vote-no", lists([]), lists([...LIST, "late@bank-a"])],
+        ]),
+      ],
+    ],
+  };
+}
+
 test("a run that kept every promise is valid, and says what was held against each", () => {
   const judgement = judge(run());
   expect(judgement).toMatchObject({
@@ -243,6 +262,11 @@ describe("one broken promise each", () => {
     expect(broken(changes)).toContain(invariant);
     expect(judge(run(changes)).invariants.find((each) => each.invariant === invariant)?.violations).toBeGreaterThan(0);
   });
+});
+
+test("an enlistment refused because the decision was there may have been recorded at its first arrival; one refused otherwise was not", () => {
+  expect(broken(refusedEnlistment("QUORATE_ALREADY_DECIDED"))).toEqual([]);
+  expect(broken(refusedEnlistment("QUORATE_INVALID_ARGUMENT"))).toEqual(["I4-branches"]);
 });
 
 describe("what was not read back", () => {
