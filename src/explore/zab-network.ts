@@ -36,10 +36,12 @@ export class ZabNetwork {
 
   /** The open ends at this node. */
   ends(row: Row, node: number): Place[] {
+    const tables = this.#tables;
     const places: Place[] = [];
     for (const peer of ALL) {
       if (peer === node) continue;
       for (const side of SIDES) {
+        if (!(side === "dialer" ? tables.hasConnections(row, node, peer) : tables.hasConnections(row, peer, node))) continue;
         this.#connections(row, node, peer, side).forEach((connection, index) => {
           const end = connection[side];
           if (end.session !== undefined) places.push({ node, peer, side, index, end });

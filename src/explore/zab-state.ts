@@ -101,7 +101,12 @@ export class ZabTables {
   readonly #images = new Numbers<Image>();
   readonly #nodes = new Numbers<NodeState>();
   readonly #pairs = new Numbers<readonly Connection[]>();
+  readonly #noConnections = this.#pairs.of([], "");
   readonly #pasts = new Numbers<Past>();
+  /** What a node that made this step becomes, by its number and the step's name. */
+  readonly #stepped: Map<number, number>[] = [];
+  /** What a node whose disk has everything becomes, by its number. */
+  readonly #completed: (number | undefined)[] = [];
 
   constructor(entriesKeep: number) {
     this.automaton = createNodeAutomaton(entriesKeep, (ready) => this.#effects(ready));
@@ -123,6 +128,15 @@ export class ZabTables {
     return must(row[LANES + laneOf(from, to)], "lane");
   }
 
+  lanesEmpty(row: Row): boolean {
+    for (let lane = LANES; lane < PAIRS; lane++) if (row[lane] !== 0) return false;
+    return true;
+  }
+
+  hasConnections(row: Row, dialer: number, acceptor: number): boolean {
+    return row[PAIRS + laneOf(dialer, acceptor)] !== this.#noConnections;
+  }
+
   connections(row: Row, dialer: number, acceptor: number): readonly Connection[] {
     return this.#pairs.at(must(row[PAIRS + laneOf(dialer, acceptor)], "connections"));
   }
@@ -141,6 +155,34 @@ export class ZabTables {
     const { at, image, pending, accepted, delivered, installing } = node;
     const install = installing === undefined ? "" : `${installing.session}@${formatZxid(installing.at)}`;
     row[id] = this.#nodes.of(node, `${at ?? "x"} ${image} ${pending.join("+")} ${accepted.join("+")} ${delivered} ${install}`);
+  }
+
+  /** The node after a step of its peer. `name` is that of the step's input. */
+  step(row: number[], id: number, name: number, state: number, { persist, install }: Effects): void {
+    const before = must(row[id], "node");
+    const known = (this.#stepped[before] ??= new Map<number, number>());
+    const after = known.get(name);
+    if (after !== undefined) {
+      row[id] = after;
+      return;
+    }
+    const node = this.#nodes.at(before);
+    const pending = persist.length === 0 ? node.pending : [...node.pending, ...persist];
+    this.putNode(row, id, { ...node, at: state, pending, installing: install ?? node.installing });
+    known.set(name, must(row[id], "node"));
+  }
+
+  /** Everything submitted is durable. */
+  complete(row: number[], id: number): void {
+    const before = must(row[id], "node");
+    const after = this.#completed[before];
+    if (after !== undefined) {
+      row[id] = after;
+      return;
+    }
+    const node = this.#nodes.at(before);
+    this.putNode(row, id, { ...node, image: this.imageNumber(this.submitted(node)), pending: [] });
+    this.#completed[before] = must(row[id], "node");
   }
 
   push(row: number[], from: number, to: number, item: number): void {

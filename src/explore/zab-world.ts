@@ -54,6 +54,11 @@ function nameOf(kind: keyof typeof NAME, ...parts: readonly (readonly [value: nu
   return name * 8 + NAME[kind];
 }
 
+/** The same for what is asked for most, without lists. */
+function laneName(item: number, from: number): number {
+  return (item * NODES + from) * 8 + NAME.lane;
+}
+
 export class ZabWorld implements World {
   readonly name: string;
   readonly width = WIDTH;
@@ -109,7 +114,8 @@ export class ZabWorld implements World {
   }
 
   check(row: Row): Violation | undefined {
-    const quiet = this.#tables.past(row).cut === undefined && ALL.every((id) => this.#ordinary(row, id).length === 0);
+    const tables = this.#tables;
+    const quiet = tables.lanesEmpty(row) && tables.past(row).cut === undefined && ALL.every((id) => this.#ordinary(row, id).length === 0);
     return quiet ? this.#rules.nobodyStuck(row) : undefined;
   }
 
@@ -154,7 +160,7 @@ export class ZabWorld implements World {
           this.#taken(row, (next) => {
             tables.shift(next, from, id);
             const input = (): NodeInput => ({ kind: "zab", input: controlInput(tables.items.at(item), from) });
-            return this.#step(next, id, nameOf("lane", [item, 1 << 22], [from, NODES]), input);
+            return this.#step(next, id, laneName(item, from), input);
           }),
       });
     }
@@ -172,8 +178,7 @@ export class ZabWorld implements World {
         label: () => `${name}'s disk has everything`,
         take: () =>
           this.#taken(row, (next) => {
-            const image = tables.imageNumber(tables.submitted(node));
-            tables.putNode(next, id, { ...node, image, pending: [] });
+            tables.complete(next, id);
             const { seq } = tables.requests.at(last);
             return this.#step(next, id, nameOf("persisted", [seq, 1 << 20]), () => ({ kind: "zab", input: { kind: "persisted", seq } }));
           }),
@@ -305,8 +310,7 @@ export class ZabWorld implements World {
     const step = automaton.step(from, name, input);
     if (step.kind === "threw") return new Violation(`n${id + 1}: ${step.message}`);
     const { output } = step;
-    const pending = output.persist.length === 0 ? node.pending : [...node.pending, ...output.persist];
-    tables.putNode(next, id, { ...node, at: step.state, pending, installing: output.install ?? node.installing });
+    tables.step(next, id, name, step.state, output);
     const before = automaton.view(from);
     const { role, elections, acceptedEpoch } = automaton.view(step.state);
     if (elections > this.#bounds.elections) tables.putPast(next, { ...tables.past(next), cut: "elections" });

@@ -35,7 +35,7 @@ export class Core {
   nowMs: number;
   /** The host was late to call: nobody is suspected for silence before this moment, what they sent may still be queued unread. */
   graceUntilMs = 0;
-  /** Election round (ZooKeeper's logical clock). */
+  /** Election round (ZooKeeper's logical clock). Never goes back: within a round a node's votes only improve, and others count on it. */
   round = 0;
   electionsStarted = 0;
   commitIndex: number;

@@ -119,7 +119,7 @@ export function electionWakeAtMs(core: Core, looking: Looking): number {
 export function answerSettled(core: Core, role: Following | Leading, to: NodeId): void {
   core.out.control(to, {
     kind: "NOTIFY",
-    round: core.round,
+    round: role.kind === "leading" ? core.round : role.round,
     state: role.kind,
     // The epoch is the present one, not the one of the election: votes of settled peers must agree (ZOOKEEPER-1732, 1818).
     vote: {
@@ -238,9 +238,11 @@ function joinSettled(core: Core, looking: Looking): Transition | undefined {
         return peer === undefined ? received.get(id)?.vote.leader === leader : peer.leader === leader && peer.round === core.round;
       });
     if (!inOffice && !sameRound) continue;
-    core.round = claim.round;
+    const { round } = claim;
+    // Never back: a vote of an earlier round would be taken for one of the round that others are in already.
+    core.round = Math.max(core.round, round);
     core.out.event("out-of-election-join", { leader, epoch, loyal });
-    return { kind: "follow", leader };
+    return { kind: "follow", leader, round };
   }
   return undefined;
 }
@@ -266,9 +268,9 @@ function concludeRound(core: Core, looking: Looking): Transition | undefined {
   const settled = won.unanimous || won.leader === looking.successor;
   if (!settled && core.nowMs < looking.finalizeAtMs && !core.rarely("early-conclusion")) return undefined;
   const { leader, round, unanimous } = won;
-  core.round = round;
+  core.round = Math.max(core.round, round);
   core.out.event("elected", { leader, round, unanimous, tookMs: core.nowMs - looking.startedMs });
-  return leader === core.id ? { kind: "lead", electors: won.supporters } : { kind: "follow", leader };
+  return leader === core.id ? { kind: "lead", electors: won.supporters } : { kind: "follow", leader, round };
 }
 
 interface Won {

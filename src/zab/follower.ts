@@ -16,7 +16,7 @@ import { isVoter } from "./quorum.js";
 import type { Following, Notify, Transition } from "./roles.js";
 import { acceptLeadership, onDiff, onNewLeader, onSnap, onTrunc, onUpToDate } from "./synchronization.js";
 
-export function createFollowing(core: Core, leader: NodeId): Following {
+export function createFollowing(core: Core, leader: NodeId, round: number): Following {
   const { options, nowMs } = core;
   const failures = core.troubleWith === leader ? core.failedAttempts : 0;
   // Well inside initLimit, or the pause of its followers would use up the time a leader has to gather them.
@@ -25,6 +25,7 @@ export function createFollowing(core: Core, leader: NodeId): Following {
   return {
     kind: "following",
     leader,
+    round,
     session: core.newSession(),
     stage: "connecting",
     epoch: 0,
@@ -123,7 +124,7 @@ export function onNotifyWhileFollowing(core: Core, following: Following, from: N
   if (following.epoch === 0 && isVoter(core.configuration, from)) core.askers.add(from);
   // The leader itself looks for one, in an election after the one it won: it is no leader any more.
   // Its vote says who it thinks should follow it, should that arrive before its farewell.
-  if (from === following.leader && notify.round > core.round) {
+  if (from === following.leader && notify.round > following.round) {
     const successor = notify.vote.leader === from ? undefined : notify.vote.leader;
     return { kind: "look", reason: "leader-looking", successor };
   }

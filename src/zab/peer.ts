@@ -403,7 +403,7 @@ class Peer implements ZabPeer {
         return startElection(core, looking);
       }
       case "follow": {
-        const following = createFollowing(core, transition.leader);
+        const following = createFollowing(core, transition.leader, transition.round);
         this.#role = following;
         for (const peer of [...core.waiting.keys()]) core.closeWaiting(peer);
         enterFollowing(core, following);

@@ -44,7 +44,7 @@ export type Transition =
       /** The peer to vote for first. */
       readonly successor?: NodeId | undefined;
     }
-  | { readonly kind: "follow"; readonly leader: NodeId }
+  | { readonly kind: "follow"; readonly leader: NodeId; /** of the election that it won */ readonly round: number }
   /** With those whose votes made it the leader. */
   | { readonly kind: "lead"; readonly electors: readonly NodeId[] };
 
@@ -101,6 +101,8 @@ export type FollowerStage =
 export interface Following {
   readonly kind: "following";
   readonly leader: NodeId;
+  /** Of the election that the leader won; this node's own may have been a later one. */
+  readonly round: number;
   readonly session: SessionId;
   stage: FollowerStage;
   /** The leader's epoch; 0 until it is known. */
