@@ -5,7 +5,16 @@
  * network is that of zab-network.ts; a node's disk completes all that was submitted at once, but a crash keeps any prefix of
  * it; a snapshot is the sender's last checkpoint, and arrives whole.
  *
- * Checked at every step: zab-rules.ts, and the peer's own invariants.
+ * Checked at every step: zab-rules.ts, and the peer's own invariants; and where nothing is under way, that nobody waits for initLimit.
+ *
+ * What keeps the number of states small, and why nothing is lost by it:
+ *  - Peers are told apart up to the order of their maps and sets (of who voted first, say), up to shared objects, and without what is only
+ *    shown. Not believed: automaton.ts makes every step from every variant and compares, or the search ends.
+ *  - A message of one step to one peer has no order against a message of the same step to another: they travel on different lanes.
+ *  - What is sent to a node that is down is lost at once: it would be lost before the node could take it.
+ *  - Accepted sessions are numbered apart for each dialer, so that it does not matter who dials first.
+ * Nodes are not interchangeable, for ids break ties: there is no symmetry to use. Putting off moves that nobody can notice (Lipton's
+ * reduction) is sound too and was tried: it doubles the states, because the runs that remain need to be told apart by who moves next.
  */
 import { compareZxid, formatZxid, must, nodeId } from "../base/index.js";
 import type { Zxid } from "../base/index.js";
