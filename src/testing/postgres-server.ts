@@ -6,18 +6,7 @@
  * later. `stopSync` is for exit handlers that must know it is gone.
  */
 import { randomBytes } from "node:crypto";
-import {
-  chmodSync,
-  chownSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from "node:fs";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -25,6 +14,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { QuorateError } from "../base/index.js";
 import { copyBinaries, findPostgres, isReachableByAll, unprivilegedAccount } from "./postgres-binaries.js";
 import { PostgresGuard } from "./postgres-guard.js";
+import { childrenOf, gone, signal } from "./process-table.js";
 
 export interface PostgresServerOptions {
   /** Default 64. 0 is PostgreSQL's own default, with which nothing can be prepared. */
@@ -157,10 +147,15 @@ class LaunchedPostgres implements PostgresServer {
     const pid = this.#pid;
     if (pid === undefined) return;
     this.#pid = undefined;
-    // Read before the kill: orphans have another parent. Those that a look missed end by themselves when the postmaster is gone.
+    // Stopped first, or it forks a backend between the look and the kill: that one outlives it for a while, keeps the shared memory,
+    // and a restart is refused.
+    signal(pid, "SIGSTOP");
+    await gone([pid], "running");
+    // Read before the kill: orphans have another parent.
     const backends = childrenOf(pid);
-    for (const victim of [pid, ...backends]) kill(victim);
+    for (const victim of [pid, ...backends]) signal(victim, "SIGKILL");
     await this.#guard.command("reap");
+    await gone(backends, "alive");
   }
 
   async restart(settings: { readonly [name: string]: string } = {}): Promise<void> {
@@ -262,29 +257,4 @@ async function freePort(): Promise<number> {
   const { port } = probe.address() as AddressInfo;
   await new Promise((resolve) => probe.close(resolve));
   return port;
-}
-
-/** Child processes, where /proc tells. */
-function childrenOf(pid: number): readonly number[] {
-  if (!existsSync("/proc/self/stat")) return [];
-  const children: number[] = [];
-  for (const entry of readdirSync("/proc")) {
-    if (!/^\d+$/.test(entry)) continue;
-    try {
-      const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-      // pid (name) state ppid ...; the name may hold anything.
-      if (Number(stat.slice(stat.lastIndexOf(")") + 2).split(" ")[1]) === pid) children.push(Number(entry));
-    } catch {
-      // It ended while we looked.
-    }
-  }
-  return children;
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, "SIGKILL");
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
-  }
 }
