@@ -41,7 +41,7 @@ export const EXPLORATIONS: readonly Exploration[] = [
   zab("resynchronization-snapshot", { crashes: 1, boots: 1, proposals: 1, checkpoints: 1, entriesKeep: 0 }),
   zab("two-of-three", { settled: false, absent: 1, crashes: 1, boots: 1, quietBoots: false, proposals: 1, ticks: 2, elections: 4 }),
   zab("first-election", { settled: false }),
-  zab("first-election-crash", { settled: false, crashes: 1 }),
+  zab("first-election-crash", { settled: false, crashes: 1, elections: 5 }, true),
   zab("recovery", { crashes: 2, boots: 1, proposals: 1, checkpoints: 1, entriesKeep: 0, elections: 6 }, true),
   zab("two-epochs", { settled: false, crashes: 2, boots: 1, elections: 5, epochs: 2 }, true),
 ];

@@ -60,10 +60,11 @@ export function onNotifyWhileLeading(core: Core, leading: Leading, from: NodeId,
   if (notify.state !== "looking") return undefined;
   if (!isVoter(core.configuration, from)) return undefined;
   if (leading.epoch === 0) core.askers.add(from);
-  // An elector of this round that asks is merely late; one of a later round has changed its mind (ZOOKEEPER-3109).
+  // An elector of this round that asks is merely late; one of a later round has changed its mind (ZOOKEEPER-3109). One of an earlier round
+  // is neither: it cannot join before this leader is established, so its coming is nothing to wait for.
   const gone = leading.phase === "broadcast" || notify.round > core.round || notify.nonVoting;
-  if (!gone) leading.electors.add(from);
-  else if (!leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
+  if (notify.round === core.round && notify.vote.leader === core.id) leading.electors.add(from);
+  if (gone && !leading.deserters.has(from)) leading.deserters.set(from, core.nowMs);
   return checkElectors(core, leading);
 }
 

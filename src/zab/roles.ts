@@ -182,7 +182,7 @@ export interface Leading {
   readonly contacts: Map<NodeId, number>;
   /** Voters that look for a leader, and since when; they count as gone once their connection is. */
   readonly deserters: Map<NodeId, number>;
-  /** Voters that may be on their way: they voted for this leader, or asked for one while it was not established yet. */
+  /** Voters that may be on their way: they voted for this leader in its round. */
   readonly electors: Set<NodeId>;
   readonly reads: ReadRounds;
   pingSeq: number;
