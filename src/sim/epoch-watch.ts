@@ -12,6 +12,8 @@ import type { Disk } from "./disk.js";
 interface Promised {
   readonly currentEpoch: number;
   readonly last: Zxid;
+  /** The node has lost its disk since. The promise was made and counts; but the node no longer knows it. */
+  forgotten: boolean;
 }
 
 export class EpochWatch {
@@ -24,14 +26,18 @@ export class EpochWatch {
     if (currentEpoch === undefined || disk.damage !== undefined) return undefined;
     let promises = this.#promises.get(epoch);
     if (promises === undefined) this.#promises.set(epoch, (promises = new Map()));
-    if (promises.has(disk.name)) return { invariant: "promise-once", message: `${disk.name} promises epoch ${epoch} a second time` };
-    promises.set(disk.name, { currentEpoch, last });
+    if (promises.get(disk.name)?.forgotten === false)
+      return { invariant: "promise-once", message: `${disk.name} promises epoch ${epoch} a second time` };
+    promises.set(disk.name, { currentEpoch, last, forgotten: false });
     return undefined;
   }
 
-  /** Its promises are gone with its disk: it may make the same ones again once it counts again. */
+  /** Its promises are gone with its disk: it may make the same ones again once it counts again. A leader that has them counts them. */
   forgot(name: string): void {
-    for (const promises of this.#promises.values()) promises.delete(name);
+    for (const promises of this.#promises.values()) {
+      const promise = promises.get(name);
+      if (promise !== undefined) promise.forgotten = true;
+    }
   }
 
   /** A leader makes its log, up to `last`, the initial history of `epoch`: nobody of the quorum that promised it may be ahead. */
