@@ -30,7 +30,7 @@ const cpuUs = () => {
 async function serve() {
   let server;
   const version = { epoch: 1, counter: 1 };
-   
+
   server = await createClientServer({
     listenAddress: "127.0.0.1:0",
     unaryDeadlineMs: 10_000,
