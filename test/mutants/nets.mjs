@@ -16,6 +16,7 @@ const WORKER = fileURLToPath(new URL("./worker.mjs", import.meta.url));
 /** A seed takes less than a second; a planted bug that makes one take this long never ends. */
 const STUCK_MS = 120_000;
 const HEAP_MB = 3_000;
+const TICK_MS = 1_000;
 
 /** Runs one job of worker.mjs; resolves with its result, or with how it ended. `onLine`: what it says on the way. */
 function work(job, limitMs, onLine = () => undefined) {
@@ -26,15 +27,15 @@ function work(job, limitMs, onLine = () => undefined) {
     let result;
     let rest = "";
     let complaint = "";
-    let timer;
-    const rearm = () => {
-      clearTimeout(timer);
-      timer = setTimeout(() => child.kill("SIGKILL"), limitMs);
-    };
-    rearm();
+    // Counted in ticks of this process, so that a time in which all of it was stopped is not held against the bug.
+    let silentMs = 0;
+    const timer = setInterval(() => {
+      silentMs += TICK_MS;
+      if (silentMs >= limitMs) child.kill("SIGKILL");
+    }, TICK_MS);
     child.stderr.on("data", (chunk) => (complaint = (complaint + chunk).slice(-2_000)));
     child.stdout.on("data", (chunk) => {
-      rearm();
+      silentMs = 0;
       const lines = (rest + chunk).split("\n");
       rest = lines.pop();
       for (const line of lines) {
@@ -44,7 +45,7 @@ function work(job, limitMs, onLine = () => undefined) {
       }
     });
     child.on("close", (code, signal) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       if (result !== undefined) resolve({ result });
       else resolve({ died: signal === "SIGKILL" ? "never ends" : `ends with ${signal ?? `exit code ${code}`}`, complaint });
     });
