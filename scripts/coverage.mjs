@@ -1,5 +1,6 @@
 /**
- * Writes docs/coverage.md from a batch of the simulator: `npm run coverage -- [--seeds N] [--from S] [--jobs N]`. Fails when a seed fails.
+ * Writes docs/coverage.md from a batch of the simulator: `npm run coverage -- [--seeds N] [--from S] [--jobs N] [--minutes M]`. Fails when a seed
+ * fails. With --minutes no seed begins after that time: the page says how many there were.
  */
 import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus, loadavg, platform, release } from "node:os";
@@ -7,12 +8,22 @@ import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 
 const { values } = parseArgs({
-  options: { seeds: { type: "string", default: "1000" }, jobs: { type: "string" }, from: { type: "string", default: "1" } },
+  options: {
+    seeds: { type: "string", default: "1000" },
+    jobs: { type: "string" },
+    from: { type: "string", default: "1" },
+    minutes: { type: "string" },
+  },
 });
 const { MARKS, MARKS_SEEDS_MIN, missingMarks, runJobs } = await import("../dist/src/sim/index.js");
 
 const processes = Number(values.jobs ?? availableParallelism());
-const job = { from: Number(values.from), seeds: Number(values.seeds), minutes: undefined, reduction: { without: [] } };
+const job = {
+  from: Number(values.from),
+  seeds: Number(values.seeds),
+  minutes: values.minutes === undefined ? undefined : Number(values.minutes),
+  reduction: { without: [] },
+};
 const batch = await runJobs(job, processes, (text) => process.stderr.write(text));
 const missing = missingMarks(batch.coverage);
 const hours = (perMs) => (batch.simulatedMs / perMs / 60).toFixed(1);
