@@ -25,7 +25,7 @@ const STORAGE: Readonly<Record<StorageFailpoint, string>> = {
   "log.append.after": "entries are written and not synced",
   "log.truncate.before": "entries are about to be cut off the end of the log",
   "log.truncate.after": "entries were cut off the end of the log",
-  "log.sync.before": "written entries are about to be synced",
+  "log.sync.before": "entries are about to be written and synced",
   "log.sync.after": "entries are durable; nobody has been told",
   "log.roll.before": "a new segment is about to be begun",
   "log.roll.after": "a new segment has been begun",

@@ -6,13 +6,15 @@
  */
 import { rmSync } from "node:fs";
 import { basename } from "node:path";
-import type { Disk, DiskDone } from "../storage/index.js";
+import type { Disk, DiskDone, OpenFlags } from "../storage/index.js";
 import { DISK_CACHE, DISK_CANARY, type DiskFile, type DiskOperation } from "./failpoint-list.js";
 import type { DiskErrorCode, FailpointRule, Failpoints } from "./failpoints.js";
 import { HeldFile, type HeldWrite } from "./volatile-cache.js";
 
 interface OpenFile {
   readonly file: DiskFile;
+  /** Each write includes a sync. */
+  readonly synced: boolean;
   readonly held: HeldFile;
 }
 
@@ -49,14 +51,14 @@ export class FaultDisk implements Disk {
     failpoints.listen((rule) => this.#ruleSet(rule));
   }
 
-  open(path: string, flags: "r+" | "wx+", done: (error: Error | null, fd: number) => void): void {
+  open(path: string, flags: OpenFlags, done: (error: Error | null, fd: number) => void): void {
     const file = fileOf(path);
     const opened = (): void =>
       this.#disk.open(path, flags, (error, fd) => {
-        if (error === null) this.#files.set(fd, { file, held: new HeldFile() });
+        if (error === null) this.#files.set(fd, { file, synced: flags === "synced", held: new HeldFile() });
         done(error, fd);
       });
-    if (flags === "r+") opened();
+    if (flags !== "wx+") opened();
     else this.#pass(file, "names", opened, (error) => done(error, -1));
   }
 
@@ -68,21 +70,26 @@ export class FaultDisk implements Disk {
     position: number,
     done: (error: Error | null, written: number) => void,
   ): void {
-    const { file, held } = this.#of(fd);
+    const { file, synced, held } = this.#of(fd);
+    const written: typeof done = (error, count) => {
+      if (error !== null || !synced) return done(error, count);
+      this.fdatasync(fd, (syncError) => done(syncError, syncError === null ? count : 0));
+    };
     const write = (): void => {
       // What is held comes first: a file goes on being held until it is synced.
-      if (!this.#holding && held.empty) return this.#disk.write(fd, bytes, offset, length, position, done);
+      if (!this.#holding && held.empty) return this.#disk.write(fd, bytes, offset, length, position, written);
       const early = held.hold(bytes.subarray(offset, offset + length), position, this.#coin);
-      this.#writeAll(fd, early, (error) => done(error, error === null ? length : 0));
+      this.#writeAll(fd, early, (error) => written(error, error === null ? length : 0));
     };
     this.#pass(file, "write", write, (error) => done(error, 0));
   }
 
+  /** Of a file whose writes are synced, too: what is held goes to the disk by a write. */
   fdatasync(fd: number, done: DiskDone): void {
-    const { file, held } = this.#of(fd);
+    const { file, synced, held } = this.#of(fd);
     const sync = (): void =>
       this.#writeAll(fd, held.take(), (error) => {
-        if (error !== null) return done(error);
+        if (error !== null || synced) return done(error);
         this.#disk.fdatasync(fd, done);
       });
     this.#pass(file, "sync", sync, (error) => {
@@ -186,7 +193,7 @@ export class FaultDisk implements Disk {
       rmSync(path, { force: true });
       this.#disk.open(path, "wx+", (openError, fd) => {
         if (openError !== null) failed(openError);
-        this.#files.set(fd, { file: "any", held: new HeldFile() });
+        this.#files.set(fd, { file: "any", synced: false, held: new HeldFile() });
         if (suffix === CANARY_UNSYNCED) this.#canaryFd = fd;
         this.write(fd, CANARY, 0, CANARY.length, 0, (writeError) => {
           if (writeError !== null) failed(writeError);

@@ -4,12 +4,18 @@
  * It exists for fault tests only (failed syncs, short writes, a crash that drops what was not synced): the product always passes
  * {@link nodeDisk}. Callback style, because a promise per write costs more than the write's own bookkeeping.
  */
-import { close, fdatasync, open, rename, unlink, write } from "node:fs";
+import { close, constants, fdatasync, open, rename, unlink, write } from "node:fs";
 
 export type Done = (error: Error | null) => void;
 
+/**
+ * An existing file for reading and writing; a new one; or an existing one of which every write is durable when it is done (O_DSYNC), as
+ * if an fdatasync followed it. That is one trip to the kernel instead of two: a third of the CPU time and of the latency of a small commit.
+ */
+export type OpenFlags = "r+" | "wx+" | "synced";
+
 export interface Disk {
-  open(path: string, flags: "r+" | "wx+", done: (error: Error | null, fd: number) => void): void;
+  open(path: string, flags: OpenFlags, done: (error: Error | null, fd: number) => void): void;
   /** May write less than asked for. */
   write(
     fd: number,
@@ -28,7 +34,7 @@ export interface Disk {
 }
 
 export const nodeDisk: Disk = {
-  open: (path, flags, done) => open(path, flags, 0o640, done),
+  open: (path, flags, done) => open(path, flags === "synced" ? constants.O_RDWR | constants.O_DSYNC : flags, 0o640, done),
   write: (fd, bytes, offset, length, position, done) => write(fd, bytes, offset, length, position, done),
   fdatasync: (fd, done) => fdatasync(fd, done),
   close: (fd, done) => close(fd, done),
@@ -60,6 +66,6 @@ export function settled(start: (done: Done) => void): Promise<void> {
   return new Promise((resolve, reject) => start((error) => (error === null ? resolve() : reject(error))));
 }
 
-export function openFile(disk: Disk, path: string, flags: "r+" | "wx+"): Promise<number> {
+export function openFile(disk: Disk, path: string, flags: OpenFlags): Promise<number> {
   return new Promise((resolve, reject) => disk.open(path, flags, (error, fd) => (error === null ? resolve(fd) : reject(error))));
 }

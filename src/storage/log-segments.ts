@@ -35,6 +35,7 @@ export function damagedNumber(name: string): number | undefined {
 export interface OpenSegment {
   readonly segment: number;
   readonly path: string;
+  /** Opened as "synced": what is written there is durable. */
   readonly fd: number;
   readonly capacity: number;
   readonly seed: number;
@@ -91,7 +92,9 @@ export class SegmentFiles {
     const path = join(this.folder, segmentName(header.segment));
     await settled((done) => this.#disk.rename(spare.path, path, done));
     await settled((done) => this.#disk.syncFolder(this.folder, done));
-    return { segment: header.segment, path, fd: spare.fd, capacity: spare.capacity, seed: segmentSeed(bytes) };
+    await settled((done) => this.#disk.close(spare.fd, done));
+    const fd = await openFile(this.#disk, path, "synced");
+    return { segment: header.segment, path, fd, capacity: spare.capacity, seed: segmentSeed(bytes) };
   }
 
   async remove(segments: readonly number[]): Promise<void> {

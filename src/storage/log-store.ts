@@ -97,10 +97,9 @@ async function continueLog(
 /** Writes and syncs again what lies past the last known sync, and the folder's names. */
 async function rewriteTail(folder: string, disk: Disk, tail: LogTail): Promise<OpenSegment> {
   const path = join(folder, segmentName(tail.segment));
-  const fd = await openFile(disk, path, "r+");
+  const fd = await openFile(disk, path, "synced");
   const bytes = tail.bytes.subarray(tail.synced, tail.end);
   await settled((done) => writeFully(disk, fd, bytes, bytes.length, tail.synced, done));
-  await settled((done) => disk.fdatasync(fd, done));
   await settled((done) => disk.syncFolder(folder, done));
   return { segment: tail.segment, path, fd, capacity: tail.capacity, seed: tail.seed };
 }

@@ -1,8 +1,8 @@
 /**
  * Group commit: one FIFO of durable operations, whatever their kind, role or epoch.
  *
- * While one sync runs, what arrives is encoded into the next batch; when the sync ends that batch goes out as one write and one
- * fdatasync. No timer. Truncations are records of the log like entries are. Epochs writes, resets, compactions and a full segment
+ * While one sync runs, what arrives is encoded into the next batch; when the sync ends that batch goes out as one write that is durable
+ * when it is done (the segment is open with O_DSYNC). No timer. Truncations are records of the log like entries are. Epochs writes, resets, compactions and a full segment
  * stand in the queue as barriers: everything before them is durable before they start, and they are durable before anything after
  * them is written. Completions are reported in order by sequence number.
  *
@@ -211,21 +211,17 @@ export class LogWriter implements LogPort {
     this.#stagedSeq = undefined;
     this.#busy = true;
     const startedMs = performance.now();
-    writeFully(disk, this.#active.fd, batch.bytes, batch.length, at, (writeError) => {
-      if (writeError !== null) return this.#fail(writeError);
+    failpoint("log.sync.before");
+    writeFully(disk, this.#active.fd, batch.bytes, batch.length, at, (error) => {
+      // Of the write or of the sync that it includes: the same, what is on disk is known to the next process at the earliest.
+      if (error !== null) return this.#fail(error);
+      this.#latency.add(performance.now() - startedMs);
       this.#guarded(() => {
-        failpoint("log.sync.before");
-        disk.fdatasync(this.#active.fd, (syncError) => {
-          if (syncError !== null) return this.#fail(syncError);
-          this.#latency.add(performance.now() - startedMs);
-          this.#guarded(() => {
-            failpoint("log.sync.after");
-            this.#synced = at + batch.length;
-            this.#batches++;
-            this.#bytes += batch.length;
-            this.#finish(seq);
-          });
-        });
+        failpoint("log.sync.after");
+        this.#synced = at + batch.length;
+        this.#batches++;
+        this.#bytes += batch.length;
+        this.#finish(seq);
       });
     });
   }

@@ -95,16 +95,16 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "storage/log-writer.ts",
-        find: "          if (syncError !== null) return this.#fail(syncError);\n",
-        replace: `          if (syncError !== null) {
-            return disk.fdatasync(this.#active.fd, () =>
-              this.#guarded(() => {
-                this.#synced = at + batch.length;
-                this.#finish(seq);
-              }),
-            );
-          }
-`,
+        find: "      if (error !== null) return this.#fail(error);\n      this.#latency",
+        replace: `      if (error !== null) {
+        return disk.fdatasync(this.#active.fd, () =>
+          this.#guarded(() => {
+            this.#synced = at + batch.length;
+            this.#finish(seq);
+          }),
+        );
+      }
+      this.#latency`,
       },
     ],
   },

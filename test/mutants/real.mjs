@@ -11,9 +11,9 @@ export const REAL_MUTANTS = [
     breaks: ["I1-atomicity", "I2-decision", "I3-acknowledged", "I4-phantom", "I13-monotonic", "L1-recovery"],
     edits: [
       {
-        file: "storage/log-writer.ts",
-        find: "disk.fdatasync(this.#active.fd, (syncError) => {",
-        replace: "setImmediate(() => {\n          const syncError: Error | null = null;",
+        file: "storage/log-segments.ts",
+        find: 'const fd = await openFile(this.#disk, path, "synced");',
+        replace: 'const fd = await openFile(this.#disk, path, "r+");',
       },
     ],
   },

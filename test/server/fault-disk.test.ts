@@ -106,6 +106,20 @@ describe("a cache that dies with the process", () => {
     expect(onDisk("1.wal")).toBe("");
   });
 
+  test("a file whose writes are synced is never behind, and a sync that fails in one drops it", async () => {
+    const fd = await made("1.wal");
+    await done((then) => disk.close(fd, then));
+    rules("disk.cache=hold");
+    const synced = await new Promise<number>((resolve, reject) =>
+      disk.open(join(dir, "1.wal"), "synced", (error, opened) => (error === null ? resolve(opened) : reject(error))),
+    );
+    await write(synced, "one ");
+    expect(onDisk("1.wal")).toBe("one ");
+    rules("disk.cache=hold;disk.log.sync=error(EIO)*1");
+    await expect(write(synced, "two", 4)).rejects.toMatchObject({ code: "EIO", syscall: "fdatasync" });
+    expect(onDisk("1.wal")).toBe("one ");
+  });
+
   test("once it is off a file is held until its next sync only, and a close loses nothing", async () => {
     rules("disk.cache=hold");
     const synced = await made("1.wal");

@@ -7,7 +7,7 @@ import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from "n
 import { dirname, join } from "node:path";
 import type { Prng } from "../../src/base/index.js";
 import { nodeDisk } from "../../src/storage/disk.js";
-import type { Disk } from "../../src/storage/disk.js";
+import type { Disk, OpenFlags } from "../../src/storage/disk.js";
 
 const SECTOR = 512;
 
@@ -35,7 +35,7 @@ export class CrashDisk implements Disk {
   /** Called before every operation. */
   beforeOperation: (operation: string, path: string) => void = () => undefined;
   operations = 0;
-  readonly #fds = new Map<number, { file: FileModel; path: string }>();
+  readonly #fds = new Map<number, { file: FileModel; path: string; readonly synced: boolean }>();
   readonly #names = new Map<string, FileModel>();
   readonly #durableNames = new Map<string, FileModel>();
   #changes: NameChange[] = [];
@@ -53,10 +53,11 @@ export class CrashDisk implements Disk {
     }
   }
 
-  open(path: string, flags: "r+" | "wx+", done: (error: Error | null, fd: number) => void): void {
+  open(path: string, flags: OpenFlags, done: (error: Error | null, fd: number) => void): void {
     const failure = this.#enter("open", path);
     if (failure !== undefined) return void setImmediate(() => done(failure, -1));
-    nodeDisk.open(path, flags, (error, fd) => {
+    // The real sync is left out: these files live for a moment, and only the model decides what survives.
+    nodeDisk.open(path, flags === "synced" ? "r+" : flags, (error, fd) => {
       if (error === null) {
         let file = this.#names.get(path);
         if (file === undefined) {
@@ -64,7 +65,7 @@ export class CrashDisk implements Disk {
           this.#names.set(path, file);
           this.#changes.push({ kind: "set", path, file });
         }
-        this.#fds.set(fd, { file, path });
+        this.#fds.set(fd, { file, path, synced: flags === "synced" });
       }
       done(error, fd);
     });
@@ -78,12 +79,15 @@ export class CrashDisk implements Disk {
     position: number,
     done: (error: Error | null, written: number) => void,
   ): void {
-    const { file, path } = this.#of(fd);
+    const { file, path, synced } = this.#of(fd);
     const failure = this.#enter("write", path);
     if (failure !== undefined) return void setImmediate(() => done(failure, 0));
     const take = Math.max(1, Math.min(length, this.fault.shortWrite?.() ?? length));
     file.pending.push({ position, data: Buffer.from(bytes.subarray(offset, offset + take)) });
-    nodeDisk.write(fd, bytes, offset, take, position, done);
+    nodeDisk.write(fd, bytes, offset, take, position, (error, written) => {
+      if (error !== null || !synced) return done(error, written);
+      this.fdatasync(fd, (syncError) => done(syncError, syncError === null ? written : 0));
+    });
   }
 
   fdatasync(fd: number, done: (error: Error | null) => void): void {
@@ -91,7 +95,6 @@ export class CrashDisk implements Disk {
     const failure = this.#enter("fdatasync", path);
     if (failure !== undefined) return void setImmediate(() => done(failure));
     const synced = file.pending.length;
-    // The real sync is left out: these files live for a moment, and only the model decides what survives.
     setImmediate(() => {
       for (const { position, data } of file.pending.slice(0, synced)) file.durable = overlay(file.durable, position, data);
       file.pending = file.pending.slice(synced);
@@ -154,7 +157,7 @@ export class CrashDisk implements Disk {
     return this.#durableNames.get(path)?.durable ?? Buffer.alloc(0);
   }
 
-  #of(fd: number): { file: FileModel; path: string } {
+  #of(fd: number): { file: FileModel; path: string; readonly synced: boolean } {
     const found = this.#fds.get(fd);
     if (found === undefined) throw new Error(`file descriptor ${fd} is not open`);
     return found;

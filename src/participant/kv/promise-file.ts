@@ -6,11 +6,12 @@
  * and before anything of it is answered, the group's number and the digest of the whole store are written here and synced.
  *
  * Two slots, a page apart, written in turn: a torn write leaves the other, which is the group before. The file never grows, so a
- * sync carries no metadata.
+ * sync carries no metadata. It is open with O_DSYNC: a write is durable when it is done, in one trip to the kernel instead of two.
  *
  * Decides: nothing about what the numbers mean (store.ts). Limit: when the newer slot itself is damaged, the older one is in force,
  * and the loss of exactly the last group would pass; one fault is noticed, not every pair of faults.
  */
+import { constants } from "node:fs";
 import { open, rename, type FileHandle } from "node:fs/promises";
 import { crc32c } from "../../base/index.js";
 
@@ -22,6 +23,7 @@ export interface Promised {
   readonly sum: number;
 }
 
+const { O_RDWR, O_CREAT, O_TRUNC, O_DSYNC } = constants;
 const MAGIC = 0x314b5651; // "QVK1"
 const SLOT_BYTES = 64;
 const SLOT_DISTANCE = 4096;
@@ -43,7 +45,7 @@ export class PromiseFile {
    * caller syncs the folder.
    */
   static async create(path: string, promised: Promised): Promise<PromiseFile> {
-    const handle = await open(`${path}.new`, "w+");
+    const handle = await open(`${path}.new`, O_RDWR | O_CREAT | O_TRUNC | O_DSYNC);
     try {
       const file = new PromiseFile(handle);
       const pages = Buffer.alloc(2 * SLOT_DISTANCE);
@@ -62,7 +64,7 @@ export class PromiseFile {
   static async open(path: string): Promise<{ readonly file: PromiseFile; readonly promised: Promised | undefined } | undefined> {
     let handle: FileHandle;
     try {
-      handle = await open(path, "r+");
+      handle = await open(path, O_RDWR | O_DSYNC);
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code === "ENOENT") return undefined;
       throw error;
@@ -87,9 +89,9 @@ export class PromiseFile {
   /** Resolves when the promise is durable. One at a time. A failure is final: after one the state of the file is unknown. */
   async write(promised: Promised): Promise<void> {
     encodeSlot(this.#slot, promised);
-    await this.#file.write(this.#slot, 0, SLOT_BYTES, this.#next * SLOT_DISTANCE);
+    const { bytesWritten } = await this.#file.write(this.#slot, 0, SLOT_BYTES, this.#next * SLOT_DISTANCE);
+    if (bytesWritten !== SLOT_BYTES) throw new Error(`${bytesWritten} of ${SLOT_BYTES} bytes of a promise were written`);
     this.#next = 1 - this.#next;
-    await this.#file.datasync();
   }
 
   async close(): Promise<void> {

@@ -1,9 +1,11 @@
 /**
  * SIGKILL never finds a missing sync: what was written survives it in the page cache. So these tests watch the syncs themselves, by
- * attaching strace to this very process: it delays or fails fdatasync on one file, and the participant must wait, or must not say yes.
+ * attaching strace to this very process: it delays or fails the call that syncs one file, and the participant must wait, or must not
+ * say yes.
  */
 import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { constants, mkdtempSync, readdirSync, rmSync } from "node:fs";
+import { readdir, readFile, readlink } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -16,11 +18,11 @@ let root: string;
 let dir: string;
 let bank: KvParticipant;
 
-/** What fdatasync shall do on a file, until the returned function is called. */
-async function inject(path: string, fault: string): Promise<() => Promise<void>> {
+/** What `call` shall do on a file, until the returned function is called. */
+async function inject(path: string, call: string, fault: string): Promise<() => Promise<void>> {
   const strace = spawn(
     "strace",
-    ["-f", "-p", String(process.pid), "-o", "/dev/null", "-e", "trace=fdatasync", "-e", `inject=fdatasync:${fault}`, "-P", path],
+    ["-f", "-p", String(process.pid), "-o", "/dev/null", "-e", `trace=${call}`, "-e", `inject=${call}:${fault}`, "-P", path],
     {
       stdio: ["ignore", "ignore", "pipe"],
     },
@@ -63,10 +65,41 @@ const logFile = (): string => {
   return join(dir, "level", name);
 };
 const promiseFile = (): string => join(dir, "promise");
-const files: readonly (readonly [string, () => string])[] = [
-  ["LevelDB's log", logFile],
-  ["the promise file", promiseFile],
+/** The file, and the call that syncs it. */
+const files: readonly (readonly [string, () => string, string])[] = [
+  ["LevelDB's log", logFile, "fdatasync"],
+  ["the promise file", promiseFile, "pwrite64"],
 ];
+
+test("the kernel syncs every write of the promise file", async () => {
+  root = mkdtempSync(join(tmpdir(), "quorate-kv-sync-"));
+  dir = join(root, "store");
+  bank = kv({ name: "bank", dir });
+  try {
+    // The first time the file is made, the second time it is found.
+    for (let life = 0; life < 2; life++) {
+      await bank.start("cluster");
+      expect(await flagsOf(promiseFile())).toEqual([constants.O_DSYNC]);
+      await bank.close();
+      bank = kv({ name: "bank", dir });
+    }
+  } finally {
+    await bank.close();
+    rmSync(root, { recursive: true, force: true });
+  }
+});
+
+/** Whether O_DSYNC is among the flags of each descriptor of this process for that file, as the kernel tells them. */
+async function flagsOf(path: string): Promise<number[]> {
+  const found: number[] = [];
+  for (const fd of await readdir("/proc/self/fd")) {
+    const target = await readlink(`/proc/self/fd/${fd}`).catch(() => undefined);
+    if (target !== path) continue;
+    const info = await readFile(`/proc/self/fdinfo/${fd}`, "utf8");
+    found.push(Number.parseInt(/^flags:\s*(\d+)$/m.exec(info)?.[1] ?? "", 8) & constants.O_DSYNC);
+  }
+  return found;
+}
 
 describe.skipIf(missing !== undefined)("durability", () => {
   beforeEach(async () => {
@@ -87,13 +120,13 @@ describe.skipIf(missing !== undefined)("durability", () => {
     return performance.now() - start;
   };
 
-  test.each(files)("a yes, a commit, a roll back and its mark each wait for the sync of %s", async (_, file) => {
+  test.each(files)("a yes, a commit, a roll back and its mark each wait for the sync of %s", async (_, file, call) => {
     const [one, two, three] = [newGid(1, random), newGid(2, random), newGid(3, random)].map((gid) => ({ gid, branch: "b" })) as [
       { gid: ReturnType<typeof newGid>; branch: string },
       { gid: ReturnType<typeof newGid>; branch: string },
       { gid: ReturnType<typeof newGid>; branch: string },
     ];
-    const heal = await inject(file(), `delay_enter=${DELAY_MS * 1000}`);
+    const heal = await inject(file(), call, `delay_enter=${DELAY_MS * 1000}`);
     try {
       expect(await took(async () => expect((await bank.prepare({ ...one, ...work })).vote).toBe("yes"))).toBeGreaterThanOrEqual(DELAY_MS);
       expect(await took(() => bank.commit(one))).toBeGreaterThanOrEqual(DELAY_MS);
@@ -106,11 +139,11 @@ describe.skipIf(missing !== undefined)("durability", () => {
     }
   });
 
-  test.each(files)("after a failed sync of %s nothing is promised any more, and a restart finds every promise", async (_, file) => {
+  test.each(files)("after a failed sync of %s nothing is promised any more, and a restart finds every promise", async (_, file, call) => {
     const before = { gid: newGid(1, random), branch: "b" };
     const failing = { gid: newGid(2, random), branch: "b" };
     expect((await bank.prepare({ ...before, payload: kvPayload([{ op: "put", key: "a", value: 1 }]), epoch: 1 })).vote).toBe("yes");
-    const heal = await inject(file(), "error=EIO");
+    const heal = await inject(file(), call, "error=EIO");
     try {
       await expect(bank.prepare({ ...failing, ...work })).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT", retry: "safe" });
     } finally {
