@@ -28,6 +28,7 @@ export const BUGGIFY_POINTS = [
   "view-now",
   "calls-reversed",
   "own-proposal-decoded",
+  "restore-one",
 ] as const;
 export type BuggifyPoint = (typeof BUGGIFY_POINTS)[number];
 

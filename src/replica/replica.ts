@@ -45,6 +45,7 @@ import type {
 import { ProposalQueue } from "./proposal-queue.js";
 import { ReadQueue } from "./read-queue.js";
 import { StampClock } from "./stamp-clock.js";
+import { decodeState, encodeChanges, StateRestore } from "./stored-state.js";
 import { describeView } from "./view.js";
 
 export interface ReplicaOptions {
@@ -109,6 +110,8 @@ export class Replica {
   #established = false;
   /** While this node follows a leader that serves: the end of the history it was brought. What comes after it has just been made. */
   #heardFrom: Zxid | undefined;
+  /** An installed snapshot that is being read in. It is on disk in place of the old state, which is in force here until all is read. */
+  #restoring: { readonly session: SessionId; readonly at: Zxid; readonly state: StateRestore } | undefined;
   #commitCalls = 0;
   #clients = 0;
   #halted = false;
@@ -155,14 +158,8 @@ export class Replica {
 
   /** A snapshot install ended; `entries` is the whole new state, undefined when it failed and nothing changed. */
   installed(session: SessionId, at: Zxid, entries: Iterable<StateWrite> | undefined): void {
-    const ok = entries !== undefined;
-    if (ok) {
-      this.#state.restore(decodeState(entries));
-      this.#applied = at;
-      this.#stamps.recall(this.#state.meta().stampMs);
-    }
-    this.#checkpoints.installed(ok ? at : undefined);
-    this.#zab.step({ kind: "snapshot-installed", session, at, ok }, this.#now());
+    if (entries === undefined) this.#installEnded(session, at, false);
+    else this.#restoring = { session, at, state: new StateRestore(this.#state, entries) };
   }
 
   /** A learner has read this snapshot to its end, or gave up. */
@@ -230,6 +227,7 @@ export class Replica {
    */
   flush(): number {
     let wakeAtMs = Infinity;
+    this.#restoreSlice();
     for (let round = 0; ; round++) {
       assert(round < FLUSH_ROUNDS_MAX, "one flush did not come to rest");
       if (this.#halted) return Infinity;
@@ -247,7 +245,7 @@ export class Replica {
       if (!moved && !driver.moved) break;
     }
     this.#maybeCheckpoint();
-    return Math.min(wakeAtMs, this.#showView());
+    return this.#restoring === undefined ? Math.min(wakeAtMs, this.#showView()) : -Infinity;
   }
 
   status(): ReplicaStatus {
@@ -330,6 +328,22 @@ export class Replica {
     }
     this.#checkpoints.wishesServed();
     return ready.committed.length > 0 || ready.snapshotWanted.length > 0 || ready.reads.length > 0 || ready.role !== undefined;
+  }
+
+  /** Consensus waits for the install, so nothing is applied meanwhile, and no checkpoint of the old state is made (checkpoints.ts). */
+  #restoreSlice(): void {
+    const restoring = this.#restoring;
+    if (restoring === undefined || !restoring.state.step(this.#rarely("restore-one"))) return;
+    const { session, at } = restoring;
+    this.#restoring = undefined;
+    this.#applied = at;
+    this.#stamps.recall(this.#state.meta().stampMs);
+    this.#installEnded(session, at, true);
+  }
+
+  #installEnded(session: SessionId, at: Zxid, ok: boolean): void {
+    this.#checkpoints.installed(ok ? at : undefined);
+    this.#zab.step({ kind: "snapshot-installed", session, at, ok }, this.#now());
   }
 
   #apply(entry: Entry): void {
@@ -532,14 +546,6 @@ export class Replica {
   #now(): number {
     return this.#ports.clock.monotonicMs();
   }
-}
-
-function* decodeState(entries: Iterable<StateWrite>): Generator<ReturnType<typeof codecs.stateChange.decode>> {
-  for (const { key, value } of entries) if (value !== undefined) yield codecs.stateChange.decode(key, value);
-}
-
-function* encodeChanges(changes: ReturnType<StateMachine["takeChanges"]>): Generator<StateWrite> {
-  for (const change of changes) yield { key: codecs.stateChange.encodeKey(change), value: codecs.stateChange.encodeValue(change) };
 }
 
 /** True when both replicas stand at the same entry; then their digests must agree. */

@@ -37,6 +37,7 @@ const RARE_WORDS: Readonly<Record<BuggifyPoint, string>> = {
   "view-now": "a view was pushed though nothing had changed",
   "calls-reversed": "the calls of a turn went out in the opposite order",
   "own-proposal-decoded": "a leader read its own record back from its bytes",
+  "restore-one": "an installed snapshot was read in one entry a turn",
 };
 
 export const MARKS: readonly Mark[] = [

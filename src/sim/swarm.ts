@@ -54,6 +54,7 @@ const BUGGIFY_CHANCE_MAX: Partial<Record<BuggifyPoint, number>> = {
   "needless-election": 0.001,
   "compact-at-once": 1,
   "early-conclusion": 1,
+  "restore-one": 1,
   "checkpoint-now": 0.02,
   "view-now": 0.1,
 };

@@ -122,6 +122,14 @@ export type Lookup =
   | { readonly kind: "expired" }
   | { readonly kind: "none" };
 
+/** A new state that is read in beside the one in force. It costs the memory of both until it is finished or dropped. */
+export interface Restoring {
+  /** In any order, each key once. */
+  take(change: StateChange): void;
+  /** Everything was taken: from here on this is the state. */
+  finish(): void;
+}
+
 export interface StateMachine {
   /** Pure in (state, command, zxid). */
   apply(entry: StampedCommand, zxid: Zxid): ApplyResult;
@@ -153,6 +161,8 @@ export interface StateMachine {
   takeChanges(): readonly StateChange[];
   /** Replaces the whole state, as loaded from a checkpoint or snapshot. */
   restore(changes: Iterable<StateChange>): void;
+  /** The same in pieces: the state in force stays as it is until the new one is whole. */
+  restoring(): Restoring;
   /** A canonical text of the whole state, for comparing replicas in tests and simulation. */
   canonical(): string;
 }

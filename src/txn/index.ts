@@ -7,6 +7,7 @@ export type {
   RefusalReason,
   Register,
   StateChange,
+  Restoring,
   StateMachine,
   StateMeta,
   TxnLimits,

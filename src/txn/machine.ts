@@ -5,7 +5,7 @@
  */
 import { gidTimeMs, unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
-import type { ApplyResult, StateMachine, TxnLimits } from "./api.js";
+import type { ApplyResult, Restoring, StateMachine, TxnLimits } from "./api.js";
 import { canonicalText } from "./canonical.js";
 import type { Command, StampedCommand } from "./command.js";
 import { applyDecide, applyDone, applyFloor, applyForget, applyHeuristic } from "./decision.js";
@@ -19,7 +19,19 @@ const NOOP: ApplyResult = Object.freeze({ kind: "noop" });
 
 /** An empty state machine. `limits` are part of the machine: the same on every node of a cluster. */
 export function createStateMachine(limits: TxnLimits = TXN_LIMITS): StateMachine {
-  const tables = new Tables(limits);
+  let tables = new Tables(limits);
+  const restoring = (): Restoring => {
+    const next = new Tables(limits);
+    return {
+      take: (change) => {
+        next.load(change);
+      },
+      finish: () => {
+        next.loaded();
+        tables = next;
+      },
+    };
+  };
   return {
     apply(entry: StampedCommand, zxid: Zxid): ApplyResult {
       tables.advance(zxid);
@@ -48,8 +60,11 @@ export function createStateMachine(limits: TxnLimits = TXN_LIMITS): StateMachine
     forgottenBelowMs: () => tables.forgottenBelowMs(),
     takeChanges: () => tables.takeChanges(),
     restore: (changes) => {
-      tables.restore(changes);
+      const whole = restoring();
+      for (const change of changes) whole.take(change);
+      whole.finish();
     },
+    restoring,
     canonical: () => canonicalText(tables),
   };
 }

@@ -6,7 +6,7 @@
  */
 import { assert, compareZxid, gidTimeMs, unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
-import type { KnownParticipant, Lookup, Register, StateChange, StateMeta, TxnLimits } from "./api.js";
+import type { ClientMemory, KnownParticipant, Lookup, Register, StateChange, StateMeta, TxnLimits } from "./api.js";
 import { ClientMemories } from "./client-memory.js";
 import { FEATURE_LEVEL } from "./limits.js";
 import { OutcomeStore } from "./outcome-store.js";
@@ -39,6 +39,8 @@ export class Tables {
   #dirtyRegisters = new Map<string, Register | undefined>();
   #dirtyParticipants = new Map<string, KnownParticipant>();
   #dirtyClients = new Set<string>();
+  /** Loaded clients, until all are there: their order is that of their last use. */
+  #memories: ClientMemory[] = [];
   /** The last zxid applied before the last takeChanges: a transaction opened after it is in no checkpoint yet. */
   #takenAt: Zxid | undefined = undefined;
   #applied: Zxid | undefined = undefined;
@@ -148,48 +150,39 @@ export class Tables {
     return changes;
   }
 
-  restore(changes: Iterable<StateChange>): void {
-    this.transactions.clear();
-    this.outcomes.clear();
-    this.registers.clear();
-    this.participants.clear();
-    this.clients.clear();
-    this.abortedUnfinished.clear();
-    this.#ages.clear();
-    this.floorMs = this.stampMs = this.digest = this.open = this.sealed = 0;
-    this.featureLevel = FEATURE_LEVEL;
-    const memories = [];
-    for (const change of changes) {
-      switch (change.kind) {
-        case "transaction":
-          if (change.value !== undefined) this.putTransaction(change.value, undefined);
-          break;
-        case "outcome":
-          if (change.value !== undefined) this.outcomes.set(change.value);
-          break;
-        case "register":
-          if (change.value !== undefined) this.registers.set(change.key, change.value);
-          break;
-        case "participant":
-          if (change.value !== undefined) this.participants.set(change.key, change.value);
-          break;
-        case "client":
-          if (change.value !== undefined) memories.push(change.value);
-          break;
-        case "meta":
-          this.#restoreMeta(change.value);
-          break;
-        default:
-          unreachable(change);
-      }
+  /** One piece of a stored state, of which {@link loaded} is the end. Only of tables that nothing was applied to. */
+  load(change: StateChange): void {
+    switch (change.kind) {
+      case "transaction":
+        if (change.value !== undefined) this.putTransaction(change.value, undefined);
+        return;
+      case "outcome":
+        if (change.value !== undefined) this.outcomes.set(change.value);
+        return;
+      case "register":
+        if (change.value !== undefined) this.registers.set(change.key, change.value);
+        return;
+      case "participant":
+        if (change.value !== undefined) this.participants.set(change.key, change.value);
+        return;
+      case "client":
+        if (change.value !== undefined) this.#memories.push(change.value);
+        return;
+      case "meta":
+        return this.#loadMeta(change.value);
+      default:
+        return unreachable(change);
     }
-    this.clients.restore(memories);
-    this.#clean();
-    this.#takenAt = undefined;
-    this.#applied = undefined;
   }
 
-  #restoreMeta(meta: StateMeta): void {
+  /** The stored state is whole, and nothing of it is a change. */
+  loaded(): void {
+    this.clients.restore(this.#memories);
+    this.#memories = [];
+    this.#clean();
+  }
+
+  #loadMeta(meta: StateMeta): void {
     assert(
       meta.featureLevel <= FEATURE_LEVEL,
       () => `the state was written at feature level ${meta.featureLevel}; this version knows ${FEATURE_LEVEL}: start the newer version`,

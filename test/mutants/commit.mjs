@@ -25,7 +25,7 @@ export const COMMIT_MUTANTS = [
     rule: "A checkpoint holds the memory of answered requests.",
     edits: [
       {
-        file: "replica/replica.ts",
+        file: "replica/stored-state.ts",
         find: "for (const change of changes) yield",
         replace: `for (const change of changes) if (change.kind !== "client") yield`,
       },
@@ -190,6 +190,17 @@ export const COMMIT_MUTANTS = [
         file: "txn/machine.ts",
         find: "for (const gid of tables.abortedUnfinished) {",
         replace: "for (const { gid, decision } of tables.transactions.values()) {\n    if (decision === undefined) continue;",
+      },
+    ],
+  },
+  {
+    id: "47",
+    rule: "An installed snapshot is in force only when all of it has been read.",
+    edits: [
+      {
+        file: "replica/stored-state.ts",
+        find: "    return false;\n",
+        replace: "    this.#restoring.finish();\n    return true;\n",
       },
     ],
   },

@@ -1,3 +1,4 @@
+import type { Gid } from "../../src/base/index.js";
 import { expect, test } from "vitest";
 import { createStateMachine } from "../../src/txn/index.js";
 import type { StateChange } from "../../src/txn/index.js";
@@ -60,6 +61,31 @@ test("an entry is applied once and in order", () => {
   const entry = { stampMs: bench.stampMs, command: { kind: "NOOP" as const } };
   expect(() => bench.machine.apply(entry, bench.zxid)).toThrow(/once and in order/);
   expect(() => bench.machine.apply(entry, { epoch: 0, counter: 99 })).toThrow(/once and in order/);
+});
+
+test("a state that is read in pieces is in force when it is whole, and what was applied meanwhile is gone with the old one", () => {
+  const bench = new Bench();
+  const gids = [bench.committed(), bench.committed(), bench.gid()];
+  bench.apply(begin(gids[2] as Gid, [asked("b1")]));
+  bench.apply(put(bench.client(), 1, "k", 1));
+  const stored = bench.machine.takeChanges();
+
+  const other = new Bench();
+  while (other.gid() < (gids[2] as Gid));
+  const own = other.gid();
+  other.apply(begin(own, [asked("b1")]));
+  const restoring = other.machine.restoring();
+  for (const change of stored) {
+    restoring.take(change);
+    expect(other.machine.lookup(own).kind).toBe("transaction");
+    for (const gid of gids) expect(other.machine.lookup(gid).kind).toBe("none");
+  }
+  const late = other.gid();
+  other.apply(begin(late, [asked("b1")]));
+  restoring.finish();
+  expect(other.machine.canonical()).toBe(bench.machine.canonical());
+  for (const gid of [own, late]) expect(other.machine.lookup(gid).kind).toBe("none");
+  expect(keys(other.machine.takeChanges())).toEqual(["meta"]);
 });
 
 test("a state of a newer feature level is not loaded", () => {
