@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { MUTANTS } from "./catalogue.mjs";
+import { seedsJob } from "./nets.mjs";
 import { judge, SEARCHED_MIN } from "./report.mjs";
 import { added, median, Results, seedsToDetection } from "./results.mjs";
 
@@ -92,4 +93,11 @@ test("results are kept by name", () => {
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
+});
+
+test("a hunt without an end in time or failures has none after its way through JSON either", () => {
+  const sent = (untilMs: number, failuresMax: number): unknown =>
+    JSON.parse(JSON.stringify(seedsJob("folder", [1, 2], untilMs, failuresMax)));
+  expect(sent(Infinity, Infinity)).toEqual({ kind: "seeds", folder: "folder", seeds: [1, 2] });
+  expect(sent(5, 1)).toEqual({ kind: "seeds", folder: "folder", seeds: [1, 2], untilMs: 5, failuresMax: 1 });
 });

@@ -55,14 +55,24 @@ function work(job, limitMs, onLine = () => undefined) {
 /** What a hunt by seeds adds up. `found`: the first failure. */
 export const NOTHING_TRIED = { tried: 0, seconds: 0, decisions: 0, commits: 0, leaderChanges: 0, resolvedByInquiry: 0, failures: [] };
 
+/** What the worker is told, as JSON, which has no Infinity: a hunt without an end is one without the field. */
+export function seedsJob(folder, seeds, untilMs, failuresMax) {
+  return {
+    kind: "seeds",
+    folder,
+    seeds,
+    ...(Number.isFinite(untilMs) ? { untilMs } : {}),
+    ...(Number.isFinite(failuresMax) ? { failuresMax } : {}),
+  };
+}
+
 /**
  * Runs `seeds`, a list, until `failuresMax` failed or `untilMs` (of Date.now) is over, but at least one. `tried` counts failing ones.
  */
 export async function simulate(mutant, seeds, untilMs, failuresMax = 1) {
   const planted = build(mutate(readSources(SIMULATED_ROOMS), mutant));
   let last = NOTHING_TRIED;
-  const job = { kind: "seeds", folder: planted.folder, seeds, untilMs, failuresMax };
-  const { result, died, complaint } = await work(job, STUCK_MS, (said) => (last = said));
+  const { result, died, complaint } = await work(seedsJob(planted.folder, seeds, untilMs, failuresMax), STUCK_MS, (said) => (last = said));
   planted.remove();
   if (result !== undefined) return result;
   const failure = { seed: seeds[last.tried], invariant: "process", message: `${died} ${complaint}`.trim() };

@@ -15,7 +15,7 @@ async function seeds() {
   const startedMs = performance.now();
   const total = { tried: 0, seconds: 0, decisions: 0, commits: 0, leaderChanges: 0, resolvedByInquiry: 0, failures: [] };
   for (const seed of job.seeds) {
-    if (total.tried > 0 && Date.now() >= job.untilMs) break;
+    if (total.tried > 0 && Date.now() >= (job.untilMs ?? Infinity)) break;
     const result = runSeed(seed);
     total.tried += 1;
     total.decisions += result.decisions;
@@ -26,7 +26,7 @@ async function seeds() {
     if (result.violation !== undefined) {
       const { invariant, message } = result.violation;
       total.failures.push({ seed, invariant, message: short(message) });
-      if (total.failures.length >= job.failuresMax) break;
+      if (total.failures.length >= (job.failuresMax ?? Infinity)) break;
     }
     say(total);
   }
