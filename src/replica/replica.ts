@@ -20,7 +20,6 @@ import { createStateMachine, type Command, type StampedCommand, type StateMachin
 import { codecs, type NodeView } from "../wire/index.js";
 import {
   createZabPeer,
-  type Configuration,
   type Entry,
   type Ready,
   type Role,
@@ -46,7 +45,7 @@ import { ProposalQueue } from "./proposal-queue.js";
 import { ReadQueue } from "./read-queue.js";
 import { StampClock } from "./stamp-clock.js";
 import { decodeState, encodeChanges, StateRestore } from "./stored-state.js";
-import { describeView } from "./view.js";
+import { describeView, ViewPusher } from "./view.js";
 
 export interface ReplicaOptions {
   readonly id: NodeId;
@@ -115,10 +114,7 @@ export class Replica {
   #commitCalls = 0;
   #clients = 0;
   #halted = false;
-  #view: NodeView | undefined;
-  /** What the last view was made of. */
-  #shown: { readonly role: Role; readonly established: boolean; readonly configuration: Configuration } | undefined;
-  #viewSentMs = -Infinity;
+  readonly #views: ViewPusher;
 
   constructor(options: ReplicaOptions, ports: ReplicaPorts, recovered: Recovered) {
     this.#options = options;
@@ -131,6 +127,12 @@ export class Replica {
       () => ({ monotonicMs: ports.clock.monotonicMs(), wallMs: ports.clock.wallMs() }),
       options.clockSkewMs,
       this.#state.meta().stampMs,
+    );
+    this.#views = new ViewPusher(
+      options.viewIntervalMs,
+      () => this.view(),
+      (view) => ports.sessions.setView(view),
+      () => this.#rarely("view-now"),
     );
     this.#checkpoints = new Checkpoints(ports.state, options.checkpointEntries, options.checkpointBytes, recovered.log.applied);
     const { random32, buggify } = ports;
@@ -245,7 +247,8 @@ export class Replica {
       if (!moved && !driver.moved) break;
     }
     this.#maybeCheckpoint();
-    return this.#restoring === undefined ? Math.min(wakeAtMs, this.#showView()) : -Infinity;
+    const viewAtMs = this.#showView();
+    return this.#restoring === undefined ? Math.min(wakeAtMs, viewAtMs) : -Infinity;
   }
 
   status(): ReplicaStatus {
@@ -498,34 +501,9 @@ export class Replica {
     this.#ports.observer.event("checkpoint", { at: formatZxid(this.#applied), changes: changes.length });
   }
 
-  /** Pushes the view when it changed, or when its clock grows stale; what is forgotten goes along and is in no hurry. Returns when it wants to be pushed next. */
   #showView(): number {
-    const now = this.#now();
-    const due = now - this.#viewSentMs >= this.#options.viewIntervalMs || this.#rarely("view-now");
-    const configuration = this.#zab.configuration();
-    // Every turn passes here: a view is only made when something it shows may have changed.
-    if (
-      !due &&
-      this.#shown?.role === this.#role &&
-      this.#shown.established === this.#established &&
-      this.#shown.configuration === configuration
-    )
-      return this.#viewSentMs + this.#options.viewIntervalMs;
-    this.#shown = { role: this.#role, established: this.#established, configuration };
-    const view = this.view();
-    const changed =
-      this.#view === undefined ||
-      this.#view.role !== view.role ||
-      this.#view.established !== view.established ||
-      this.#view.epoch !== view.epoch ||
-      this.#view.leader !== view.leader ||
-      this.#view.members !== view.members;
-    if (changed || due) {
-      this.#view = view;
-      this.#viewSentMs = now;
-      this.#ports.sessions.setView(view);
-    }
-    return this.#viewSentMs + this.#options.viewIntervalMs;
+    const shown = { role: this.#role, established: this.#established, configuration: this.#zab.configuration() };
+    return this.#views.show(shown, this.#now());
   }
 
   /** Nothing was proposed: the caller may go elsewhere at once. */
