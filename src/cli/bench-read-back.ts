@@ -23,8 +23,8 @@ export interface ReadBack {
 
 interface Reader {
   readonly role: ReadBack["role"];
-  /** Throws when the node is not what `role` says. */
-  through(): string;
+  /** Rejects when the node is not what `role` says. */
+  through(): Promise<string>;
   read(name: string): Promise<Register>;
   close(): void;
 }
@@ -43,7 +43,7 @@ export async function readBack(quorate: Quorate, load: PutLoad): Promise<ReadBac
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
-    return { asked: registers.length, found, through: reader.through(), role: reader.role };
+    return { asked: registers.length, found, through: await reader.through(), role: reader.role };
   } finally {
     reader.close();
   }
@@ -56,7 +56,7 @@ async function openReader(quorate: Quorate): Promise<Reader> {
     const reader = await FollowerReader.open(follower.address);
     return {
       role: "following",
-      through: () => formatNodeId(reader.assertFollowing()),
+      through: async () => formatNodeId(await reader.checkFollowing()),
       read: (name) => reader.read(name),
       close: () => reader.close(),
     };
@@ -65,5 +65,5 @@ async function openReader(quorate: Quorate): Promise<Reader> {
   if (nodes.length !== 1 || only?.status === undefined)
     throw new QuorateError("QUORATE_NO_QUORUM", "no follower answers, so what was written cannot be read back through one");
   const name = formatNodeId(only.status.id);
-  return { role: "leading", through: () => name, read: (register) => quorate.read(register), close: () => undefined };
+  return { role: "leading", through: () => Promise.resolve(name), read: (register) => quorate.read(register), close: () => undefined };
 }
