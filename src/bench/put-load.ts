@@ -22,64 +22,77 @@ interface Written {
   readonly n: number;
 }
 
-export interface PutLoad {
-  readonly issue: Issue;
+/** What was acknowledged, by register. */
+export class PutAccount {
+  readonly #values: readonly Uint8Array[];
+  readonly #written: Written[] = [];
+  /** Writes whose outcome stayed unknown, by register: it may hold one of them instead. */
+  readonly #unknown = new Map<number, number[]>();
+
+  constructor(valueBytes: number) {
+    this.#values = Array.from({ length: VALUES }, () => randomBytes(valueBytes));
+  }
+
+  /** What the n-th write writes, to register n % REGISTERS. */
+  valueOf(n: number): Uint8Array {
+    return this.#values[n % VALUES] ?? new Uint8Array();
+  }
+
+  acknowledged(n: number, version: Zxid): void {
+    const known = this.#written[n % REGISTERS];
+    if (known === undefined || compareZxid(version, known.version) > 0) this.#written[n % REGISTERS] = { version, n };
+  }
+
+  failed(n: number): void {
+    const register = n % REGISTERS;
+    this.#unknown.set(register, [...(this.#unknown.get(register) ?? []), n]);
+  }
+
   /** Up to `count` registers, by number, evenly spread over those of which a write was acknowledged. */
-  sample(count: number): readonly number[];
-  /** Whether this is what the register must hold, version and content, by what was acknowledged. */
-  matches(register: number, found: { readonly value: Uint8Array; readonly version: Zxid } | undefined): boolean;
+  sample(count: number): readonly number[] {
+    const registers = [...this.#written.keys()].filter((register) => this.#written[register] !== undefined);
+    const wanted = Math.min(count, registers.length);
+    return Array.from({ length: wanted }, (_, i) => registers[Math.floor((i * registers.length) / wanted)] ?? 0);
+  }
+
+  /** Whether this is what the register must hold, version and content. */
+  matches(register: number, found: { readonly value: Uint8Array; readonly version: Zxid } | undefined): boolean {
+    const known = this.#written[register];
+    if (known === undefined || found === undefined) return false;
+    const holds = (n: number): boolean => Buffer.compare(found.value, this.valueOf(n)) === 0;
+    const order = compareZxid(found.version, known.version);
+    return order === 0 ? holds(known.n) : order > 0 && (this.#unknown.get(register) ?? []).some(holds);
+  }
 }
 
 /**
- * One put of `valueBytes` into a register: fsynced by a majority, applied, deduplicated by its request id. The client's session is used
- * through its cheap form; request numbers below the oldest unanswered one are acknowledged as it goes.
+ * One put into a register: fsynced by a majority, applied, deduplicated by its request id. The client's session is used through its cheap
+ * form; request numbers below the oldest unanswered one are acknowledged as it goes.
  */
-export function putLoad(quorate: Quorate, valueBytes: number): PutLoad {
-  const values = Array.from({ length: VALUES }, () => randomBytes(valueBytes));
-  const valueOf = (n: number): Uint8Array => values[n % VALUES] ?? Buffer.alloc(0);
-  const written: Written[] = [];
-  /** Writes whose outcome stayed unknown, by register: it may hold one of them instead. */
-  const unknown = new Map<number, number[]>();
+export function putLoad(quorate: Quorate, account: PutAccount): Issue {
   // A request memory of its own, apart from the one behind quorate.put: a fresh UUID v7 of the cluster's clock.
   const ids = new RequestIds(
     () => quorate.newGid().slice("q-".length),
     () => performance.now(),
   );
   let next = 0;
-  const issue: Issue = (done) => {
+  return (done) => {
     const n = next++;
-    const register = n % REGISTERS;
     const request = ids.next();
     quorate.submit(
-      { kind: "put", request, name: registerName(register), value: valueOf(n), expect: undefined },
+      { kind: "put", request, name: registerName(n % REGISTERS), value: account.valueOf(n), expect: undefined },
       (answer) => {
         ids.settled(request);
         if (answer.kind === "put") {
-          const known = written[register];
-          if (known === undefined || compareZxid(answer.version, known.version) > 0) written[register] = { version: answer.version, n };
+          account.acknowledged(n, answer.version);
           done("ok");
-          return;
+        } else {
+          account.failed(n);
+          done({ error: answer.kind === "error" ? answer.code : answer.kind });
         }
-        unknown.set(register, [...(unknown.get(register) ?? []), n]);
-        done({ error: answer.kind === "error" ? answer.code : answer.kind });
       },
       REQUEST_TIMEOUT_MS,
     );
-  };
-  return {
-    issue,
-    sample: (count) => {
-      const registers = [...written.keys()].filter((register) => written[register] !== undefined);
-      const wanted = Math.min(count, registers.length);
-      return Array.from({ length: wanted }, (_, i) => registers[Math.floor((i * registers.length) / wanted)] ?? 0);
-    },
-    matches: (register, found) => {
-      const known = written[register];
-      if (known === undefined || found === undefined) return false;
-      const holds = (n: number): boolean => Buffer.compare(found.value, valueOf(n)) === 0;
-      const order = compareZxid(found.version, known.version);
-      return order === 0 ? holds(known.n) : order > 0 && (unknown.get(register) ?? []).some(holds);
-    },
   };
 }
 

@@ -5,7 +5,7 @@
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { formatNodeId, QuorateError } from "../base/index.js";
+import { formatNodeId, messageOf, QuorateError } from "../base/index.js";
 import type { ParticipantKind } from "../bench/loads.js";
 import { UsageMeter, type Watched } from "../bench/usage-meter.js";
 import { connect, type EndpointStatus, type Quorate } from "../client/index.js";
@@ -19,7 +19,8 @@ import { findPortBlock } from "./ports.js";
 import { POSTGRES_CONNECTIONS } from "./postgres-participant.js";
 
 const READY_TIMEOUT_MS = 30_000;
-const ATTACH_TIMEOUT_MS = 15_000;
+const ATTACH_TIMEOUT_MS = 30_000;
+const START_ATTEMPTS = 5;
 const LOOPBACK = /^(?:127\.|localhost:|\[::1\]:)/;
 
 export interface BenchOptions {
@@ -31,6 +32,7 @@ export interface BenchOptions {
 
 /** Those that are open: however this process ends, nothing of them stays. */
 const live = new Set<BenchCluster>();
+const starting = new Set<LocalCluster>();
 let guarded = false;
 
 export class BenchCluster {
@@ -52,20 +54,36 @@ export class BenchCluster {
   /** Resolves when a leader is established. */
   static async open(options: BenchOptions): Promise<BenchCluster> {
     guard();
-    const dir = mkdtempSync(join(tmpdir(), "quorate-bench-"));
-    let cluster: LocalCluster | undefined;
+    for (let attempt = 1; ; attempt++) {
+      const dir = mkdtempSync(join(tmpdir(), "quorate-bench-"));
+      try {
+        return options.endpoints === undefined
+          ? await BenchCluster.#own(options, dir)
+          : new BenchCluster(await connect(options.endpoints), undefined, dir);
+      } catch (error) {
+        rmSync(dir, { recursive: true, force: true });
+        // Somebody took a port between the look and the bind.
+        if (!messageOf(error).includes("EADDRINUSE") || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  static async #own(options: BenchOptions, dir: string): Promise<BenchCluster> {
+    const block = await findPortBlock(options.nodes);
+    const cluster = new LocalCluster({ clusterId: "bench", dir, ports: block.ports, args: options.nodeArgs });
+    starting.add(cluster);
     try {
-      if (options.endpoints !== undefined) return new BenchCluster(await connect(options.endpoints), undefined, dir);
-      const block = await findPortBlock(options.nodes);
-      cluster = new LocalCluster({ clusterId: "bench", dir, ports: block.ports, args: options.nodeArgs });
       cluster.startAll();
       const { leader } = await cluster.ready(READY_TIMEOUT_MS);
-      note(`Cluster of ${options.nodes} nodes on ${cluster.endpoints}, leader ${formatNodeId(leader)}.`);
+      note(
+        `Cluster of ${options.nodes} ${options.nodes === 1 ? "node" : "nodes"} on ${cluster.endpoints}, leader ${formatNodeId(leader)}.`,
+      );
       return new BenchCluster(await connect(cluster.endpoints), cluster, dir);
     } catch (error) {
-      await cluster?.stopAll(0);
-      rmSync(dir, { recursive: true, force: true });
+      await cluster.stopAll(0);
       throw error;
+    } finally {
+      starting.delete(cluster);
     }
   }
 
@@ -162,6 +180,7 @@ function guard(): void {
   if (guarded) return;
   guarded = true;
   const discardAll = (): void => {
+    for (const each of starting) each.killAll();
     for (const each of live) each.discard();
   };
   process.once("exit", discardAll);

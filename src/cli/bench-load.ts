@@ -5,7 +5,7 @@ import { OpenLoop, type OpenLoopResult } from "../bench/open-loop.js";
 import { ClosedLoop } from "../bench/closed-loop.js";
 import { handDrivenLoad } from "../bench/hand-driven.js";
 import { openLoad, transactionLoad } from "../bench/loads.js";
-import { putLoad } from "../bench/put-load.js";
+import { PutAccount, putLoad } from "../bench/put-load.js";
 import { Recorder, type Issue, type Observer, type Recorded } from "../bench/recorder.js";
 import type { UsageMeter } from "../bench/usage-meter.js";
 import { QuorateError } from "../base/index.js";
@@ -52,8 +52,8 @@ export async function runLoad(settings: LoadSettings): Promise<LoadRun> {
   const bench = await BenchCluster.open({ endpoints: settings.endpoints, nodes: settings.nodes, nodeArgs });
   try {
     const { quorate } = bench;
-    const puts = settings.op === "write" ? putLoad(quorate, settings.valueBytes) : undefined;
-    const issue = puts?.issue ?? (await transactions(bench, settings));
+    const puts = settings.op === "write" ? new PutAccount(settings.valueBytes) : undefined;
+    const issue = puts === undefined ? await transactions(bench, settings) : putLoad(quorate, puts);
     const recorder = new Recorder();
     const meter = await bench.meter();
     const epochBefore = quorate.view()?.epoch ?? 0;

@@ -3,7 +3,7 @@
  * content, what was acknowledged last.
  */
 import { formatNodeId, QuorateError } from "../base/index.js";
-import { registerName, type PutLoad } from "../bench/put-load.js";
+import { registerName, type PutAccount } from "../bench/put-load.js";
 import type { Quorate } from "../client/index.js";
 import { FollowerReader, type Register } from "./follower-reader.js";
 
@@ -30,8 +30,8 @@ interface Reader {
 }
 
 /** Rejects with QUORATE_WRONG_STATE when the node that answers stops following meanwhile. */
-export async function readBack(quorate: Quorate, load: PutLoad): Promise<ReadBack> {
-  const registers = load.sample(READ_BACK);
+export async function readBack(quorate: Quorate, account: PutAccount): Promise<ReadBack> {
+  const registers = account.sample(READ_BACK);
   const reader = await openReader(quorate);
   try {
     let found = 0;
@@ -39,7 +39,7 @@ export async function readBack(quorate: Quorate, load: PutLoad): Promise<ReadBac
     const worker = async (): Promise<void> => {
       for (let at = next++; at < registers.length; at = next++) {
         const register = registers[at] ?? 0;
-        if (load.matches(register, await reader.read(registerName(register)))) found += 1;
+        if (account.matches(register, await reader.read(registerName(register)))) found += 1;
       }
     };
     await Promise.all(Array.from({ length: AT_ONCE }, worker));
