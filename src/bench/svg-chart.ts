@@ -25,7 +25,7 @@ export interface Chart {
 const WIDTH = 640;
 const LEFT = 70;
 const RIGHT = 616;
-const TOP = 44;
+const TOP = 54;
 const PANEL = 150;
 const GAP = 42;
 const FOOT = 46;
@@ -35,6 +35,8 @@ const INK = "#1f2328";
 const FAINT = "#d8dee4";
 const TEXT = `font-family="system-ui, sans-serif" font-size="12" fill="${INK}"`;
 const Y_TICKS = 4;
+/** Values further apart than this are drawn on a logarithmic axis: on a straight one the small ones would all lie on the floor. */
+const LOGARITHMIC_FROM = 50;
 
 export function chartSvg(chart: Chart): string {
   const xs = [...new Set(chart.panels.flatMap((panel) => panel.series.flatMap((series) => series.points.map(({ x }) => x))))].sort(
@@ -56,17 +58,15 @@ export function chartSvg(chart: Chart): string {
 
 function drawPanel(panel: Panel, xs: readonly number[], x: (value: number) => number, top: number): string {
   const bottom = top + PANEL;
-  const max = Math.max(0, ...panel.series.flatMap((series) => series.points.map((point) => point.y ?? 0)));
-  const marks = yTicks(max);
-  const highest = Math.max(marks.at(-1) ?? 1, max) || 1;
-  const y = (value: number): number => bottom - (value / highest) * PANEL;
+  const { marks, share, logarithmic } = yScale(panel.series.flatMap((series) => series.points.map((point) => point.y ?? 0)));
+  const y = (value: number): number => bottom - share(value) * PANEL;
   return [
-    `<text x="${LEFT}" y="${top - 8}" font-weight="600">${escapeText(panel.title)}</text>`,
+    `<text x="${LEFT}" y="${top - 8}" font-weight="600">${escapeText(panel.title)}${logarithmic ? " (logarithmic)" : ""}</text>`,
     legend(panel, top - 8),
     ...xs.map((value) => `<path d="M${round(x(value))} ${top}V${bottom}" stroke="${FAINT}"/>`),
     ...marks.map(
       (value) =>
-        `<path d="M${LEFT} ${round(y(value))}H${RIGHT}" stroke="${value === 0 ? INK : FAINT}"/>` +
+        `<path d="M${LEFT} ${round(y(value))}H${RIGHT}" stroke="${value === marks[0] ? INK : FAINT}"/>` +
         `<text x="${LEFT - 8}" y="${round(y(value) + 4)}" text-anchor="end">${shortNumber(value)}</text>`,
     ),
     ...panel.series.map((series, i) => drawSeries(series, COLOURS[i % COLOURS.length] ?? INK, x, y)),
@@ -110,6 +110,30 @@ function xScale(xs: readonly number[]): (value: number) => number {
     if (to === from) return (LEFT + RIGHT) / 2;
     return LEFT + margin + ((Math.log(value) - from) / (to - from)) * (RIGHT - LEFT - 2 * margin);
   };
+}
+
+interface YScale {
+  readonly marks: readonly number[];
+  readonly logarithmic: boolean;
+  /** How high a value stands, from 0 at the floor to 1 at the top. */
+  share(value: number): number;
+}
+
+/** From 0, unless the values are orders of magnitude apart; then from the power of ten below the smallest. */
+export function yScale(values: readonly number[]): YScale {
+  const positive = values.filter((value) => value > 0);
+  const max = Math.max(0, ...positive);
+  const min = Math.min(...positive);
+  if (!(max / min > LOGARITHMIC_FROM)) {
+    const marks = yTicks(max);
+    const highest = marks.at(-1) || 1;
+    return { marks, logarithmic: false, share: (value) => Math.min(1, value / highest) };
+  }
+  const from = Math.floor(Math.log10(min));
+  const to = Math.ceil(Math.log10(max));
+  const marks = Array.from({ length: to - from + 1 }, (_, i) => Number((10 ** (from + i)).toPrecision(6)));
+  // A logarithm has no zero: it stands on the floor.
+  return { marks, logarithmic: true, share: (value) => (value > 0 ? Math.max(0, (Math.log10(value) - from) / (to - from)) : 0) };
 }
 
 /** Round numbers from 0 to at least `max`, about Y_TICKS steps. */

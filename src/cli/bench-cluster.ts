@@ -32,7 +32,7 @@ export interface BenchOptions {
 
 /** Those that are open: however this process ends, nothing of them stays. */
 const live = new Set<BenchCluster>();
-const starting = new Set<LocalCluster>();
+const starting = new Map<LocalCluster, string>();
 let guarded = false;
 
 export class BenchCluster {
@@ -71,7 +71,7 @@ export class BenchCluster {
   static async #own(options: BenchOptions, dir: string): Promise<BenchCluster> {
     const block = await findPortBlock(options.nodes);
     const cluster = new LocalCluster({ clusterId: "bench", dir, ports: block.ports, args: options.nodeArgs });
-    starting.add(cluster);
+    starting.set(cluster, dir);
     try {
       cluster.startAll();
       const { leader } = await cluster.ready(READY_TIMEOUT_MS);
@@ -180,7 +180,10 @@ function guard(): void {
   if (guarded) return;
   guarded = true;
   const discardAll = (): void => {
-    for (const each of starting) each.killAll();
+    for (const [cluster, dir] of starting) {
+      cluster.killAll();
+      rmSync(dir, { recursive: true, force: true });
+    }
     for (const each of live) each.discard();
   };
   process.once("exit", discardAll);

@@ -1,6 +1,6 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { chartSvg, shortNumber, yTicks } from "../../src/bench/svg-chart.js";
+import { chartSvg, shortNumber, yScale, yTicks } from "../../src/bench/svg-chart.js";
 
 const chart = {
   title: 'Rate & "load" <1>',
@@ -53,7 +53,7 @@ describe("a chart", () => {
   });
 
   test("names its axes and series, and draws every measured point once", () => {
-    for (const text of ["requests in flight", "operations a second", "99th percentile, ms", "writes", "transactions"])
+    for (const text of ["requests in flight", "operations a second (logarithmic)", "99th percentile, ms", "writes", "transactions"])
       expect(svg).toContain(`>${text}<`);
     expect(svg.match(/<circle/g)).toHaveLength(6);
     expect(svg).toContain("<title>writes: 1.02k, 80k</title>");
@@ -92,6 +92,24 @@ test("marks of the y axis are few, even, begin at 0 and reach the highest value"
       expect(marks.length).toBeGreaterThanOrEqual(2);
     }),
   );
+});
+
+describe("the y axis", () => {
+  test("begins at 0 while the values are of one size", () => {
+    const { marks, logarithmic, share } = yScale([20, 100, 400]);
+    expect({ marks, logarithmic }).toEqual({ marks: [0, 100, 200, 300, 400], logarithmic: false });
+    expect([0, 100, 400].map(share)).toEqual([0, 0.25, 1]);
+  });
+
+  test("is logarithmic, and says so, when they are orders of magnitude apart", () => {
+    const { marks, logarithmic, share } = yScale([0, 245, 80_000]);
+    expect({ marks, logarithmic }).toEqual({ marks: [100, 1000, 10_000, 100_000], logarithmic: true });
+    expect([0, 100, 100_000].map(share)).toEqual([0, 0, 1]);
+    expect(share(1000)).toBeCloseTo(1 / 3);
+    const drawn = chartSvg(chart);
+    expect(drawn).toContain(">operations a second (logarithmic)<");
+    expect(drawn).toContain(">99th percentile, ms<");
+  });
 });
 
 test("numbers of an axis are short", () => {
