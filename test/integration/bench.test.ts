@@ -73,7 +73,7 @@ describe("bench write", () => {
   test(
     "measures a closed loop and reads back through a follower what was acknowledged",
     async () => {
-      const load = (await bench("write", "--outstanding", "16", "--seconds", "2", "--warmup", "0")) as Load;
+      const load = (await bench("write", "--outstanding", "16", "--seconds", "2", "--warmup", "1")) as Load;
       assertConsistent(load, 3);
       expect(load).toMatchObject({ op: "write", concurrency: 16 });
       expect(load.readBack?.role).toBe("following");
@@ -87,7 +87,7 @@ describe("bench write", () => {
     "keeps a fixed rate as a line for other programs, on a cluster that it leaves alone",
     async () => {
       await using cluster = await startCluster();
-      const args = ["bench", "write", "--rate", "50", "--seconds", "2", "--warmup", "0", "--value-bytes", "1", "-o", "ndjson"];
+      const args = ["bench", "write", "--rate", "50", "--seconds", "2", "--warmup", "1", "--value-bytes", "1", "-o", "ndjson"];
       const { code, stdout, stderr } = await quorate([...args, "--endpoints", cluster.endpoints], { TMPDIR: tmp });
       expect(code, stderr).toBe(0);
       expect(stdout.trimEnd().split("\n")).toHaveLength(1);
@@ -106,7 +106,7 @@ describe("bench txn", () => {
   test(
     "counts aborts that were meant apart from everything else",
     async () => {
-      const load = (await bench("txn", "--outstanding", "8", "--seconds", "2", "--warmup", "0", "--abort-share", "0.5")) as Load;
+      const load = (await bench("txn", "--outstanding", "8", "--seconds", "2", "--warmup", "1", "--abort-share", "0.5")) as Load;
       assertConsistent(load, 3);
       expect(load).toMatchObject({ op: "txn", kind: "kv", participants: 2, abortShare: 0.5, aborts: {} });
       expect(load.intendedAborts).toBeGreaterThan(0);
@@ -120,7 +120,7 @@ describe("bench txn", () => {
     "measures beside transactions that stay open, in a cluster of one node",
     async () => {
       const args = ["--kind", "null", "--participants", "1", "--nodes", "1", "--open", "500", "--outstanding", "8"];
-      const load = (await bench("txn", ...args, "--seconds", "1", "--warmup", "0")) as Load;
+      const load = (await bench("txn", ...args, "--seconds", "2", "--warmup", "1")) as Load;
       assertConsistent(load, 1);
       expect(load).toMatchObject({ kind: "null", participants: 1, open: 500 });
     },
@@ -130,10 +130,12 @@ describe("bench txn", () => {
   test.skipIf("missing" in findPostgres())(
     "compares PostgreSQL with the same SQL driven by hand",
     async () => {
-      const load = (await bench("txn", "--kind", "postgres", "--outstanding", "4", "--seconds", "2", "--warmup", "0")) as Load;
+      const load = (await bench("txn", "--kind", "postgres", "--outstanding", "4", "--seconds", "2", "--warmup", "1")) as Load;
       assertConsistent(load, 3);
       expect(load.byHand?.ops).toBeGreaterThan(0);
-      expect(load.byHand?.ratio).toBeCloseTo(load.opsPerSec / (load.byHand?.opsPerSec ?? 0), 1);
+      // As far as rounding allows when a busy machine does a handful of them a second.
+      const byRatio = (load.byHand?.ratio ?? 0) * (load.byHand?.opsPerSec ?? 0);
+      expect(Math.abs(byRatio - load.opsPerSec)).toBeLessThanOrEqual(0.1 * load.opsPerSec + 1);
       expect(Object.keys(load.rssMiB)).toEqual(expect.arrayContaining(["bench-postgres-1", "postgres-1", "postgres-2"]));
     },
     TIMEOUT_MS,
@@ -199,7 +201,7 @@ test(
   async () => {
     const dir = mkdtempSync(join(tmpdir(), "quorate-curves-test-"));
     try {
-      const args = ["--only", "participants", "--points", "1,2", "--seconds", "1", "--warmup", "0", "--output-dir", join(dir, "new")];
+      const args = ["--only", "participants", "--points", "1,2", "--seconds", "2", "--warmup", "1", "--output-dir", join(dir, "new")];
       const result = (await bench("curves", ...args)) as {
         readonly curves: readonly { readonly curve: string; readonly svg: string; readonly points: readonly { readonly x: number }[] }[];
       };
