@@ -21,6 +21,7 @@ import { POSTGRES_CONNECTIONS } from "./postgres-participant.js";
 const READY_TIMEOUT_MS = 30_000;
 const ATTACH_TIMEOUT_MS = 30_000;
 const START_ATTEMPTS = 5;
+const CONNECT = { connectTimeoutMs: 15_000 } as const;
 const LOOPBACK = /^(?:127\.|localhost:|\[::1\]:)/;
 
 export interface BenchOptions {
@@ -59,7 +60,7 @@ export class BenchCluster {
       try {
         return options.endpoints === undefined
           ? await BenchCluster.#own(options, dir)
-          : new BenchCluster(await connect(options.endpoints), undefined, dir);
+          : new BenchCluster(await connect(options.endpoints, CONNECT), undefined, dir);
       } catch (error) {
         rmSync(dir, { recursive: true, force: true });
         // Somebody took a port between the look and the bind.
@@ -78,7 +79,7 @@ export class BenchCluster {
       note(
         `Cluster of ${options.nodes} ${options.nodes === 1 ? "node" : "nodes"} on ${cluster.endpoints}, leader ${formatNodeId(leader)}.`,
       );
-      return new BenchCluster(await connect(cluster.endpoints), cluster, dir);
+      return new BenchCluster(await connect(cluster.endpoints, CONNECT), cluster, dir);
     } catch (error) {
       await cluster.stopAll(0);
       throw error;
@@ -95,7 +96,7 @@ export class BenchCluster {
     const names = Array.from({ length: count }, (_, i) => `bench-${kind}-${i + 1}`);
     if (kind === "postgres") this.#servers = await benchPostgres(count, connections);
     names.forEach((name, i) => {
-      const args = ["participant", kind, "--name", name, "--endpoints", this.#endpoints()];
+      const args = ["participant", kind, "--name", name, "--endpoints", this.#endpoints(), "--timeout-ms", String(ATTACH_TIMEOUT_MS)];
       if (kind === "kv") args.push("--dir", join(this.#dir, name));
       if (kind === "postgres") args.push("--dsn", this.#servers[i]?.dsn ?? "", "--connections", String(connections));
       this.#processes.start(name, args);
@@ -145,8 +146,15 @@ export class BenchCluster {
   discard(): void {
     this.#processes.kill();
     this.cluster?.killAll();
-    for (const server of this.#servers) server.stopSync();
     rmSync(this.#dir, { recursive: true, force: true });
+    for (const server of this.#servers) {
+      try {
+        server.stopSync();
+      } catch (error) {
+        // The others must go all the same; this one ends by itself when its parent is gone.
+        note(messageOf(error));
+      }
+    }
   }
 
   #endpoints(): string {

@@ -21,7 +21,7 @@ const FLAGS = {
   seconds: { min: 1, max: 3600, byDefault: 10, what: "measured time" },
   warmup: { min: 0, max: 600, byDefault: 3, what: "seconds before it" },
   kills: { min: 1, max: 1000, byDefault: 10, what: "how often" },
-  rate: { min: 1, max: 1_000_000, byDefault: 200, what: "operations started a second" },
+  rate: { min: 1, max: 1_000_000, byDefault: 200, what: "operations started a second, on a fixed schedule" },
   "value-bytes": { min: 1, max: 65_536, byDefault: 256, what: "payload of one operation" },
   open: { min: 0, max: 1_000_000, byDefault: 0, what: "transactions left open while others are measured" },
   transactions: { min: 1, max: 10_000_000, byDefault: 1_000_000, what: "decided before anything is restarted" },

@@ -102,7 +102,7 @@ export const command: Command = {
 
 function loadFlags(yargs: Argv): Argv {
   const flags = benchFlags(yargs, ["outstanding", "rate", "seconds", "warmup", "value-bytes"], {
-    rate: "none: a fixed number in flight instead of a fixed rate",
+    rate: "none: --outstanding instead",
   });
   return endpointsFlag(nodesFlag(flags, "1, 3, 5 or 7"), "use this cluster instead");
 }
