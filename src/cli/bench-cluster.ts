@@ -1,21 +1,28 @@
 /**
- * What a benchmark runs on: a cluster of its own unless one is named, participants in processes of their own, and an account of the CPU
- * time that all of them and this process spend.
+ * What a benchmark runs on: a cluster of its own unless one is named, participants in processes of their own, and an account of what all
+ * of them and this process spend.
  */
-import { spawn, type ChildProcess } from "node:child_process";
-import { mkdtempSync, openSync, closeSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { machineBusySeconds, processUsage } from "../bench/process-usage.js";
-import { QuorateError } from "../base/index.js";
-import { connect, type Quorate } from "../client/index.js";
+import { formatNodeId, messageOf, QuorateError } from "../base/index.js";
+import type { ParticipantKind } from "../bench/loads.js";
+import { UsageMeter, type Watched } from "../bench/usage-meter.js";
+import { connect, type EndpointStatus, type Quorate } from "../client/index.js";
+import type { PostgresServer } from "../testing/index.js";
+import { benchPostgres } from "./bench-postgres.js";
+import { BenchProcesses } from "./bench-processes.js";
 import { atInterrupt } from "./interrupt.js";
-import { LocalCluster, PROGRAM } from "./local-cluster.js";
+import { LocalCluster } from "./local-cluster.js";
 import { note } from "./output.js";
 import { findPortBlock } from "./ports.js";
+import { POSTGRES_CONNECTIONS } from "./postgres-participant.js";
 
 const READY_TIMEOUT_MS = 30_000;
-const ATTACH_TIMEOUT_MS = 15_000;
+const ATTACH_TIMEOUT_MS = 30_000;
+const START_ATTEMPTS = 5;
+const CONNECT = { connectTimeoutMs: 15_000 } as const;
+const LOOPBACK = /^(?:127\.|localhost:|\[::1\]:)/;
 
 export interface BenchOptions {
   readonly endpoints: string | undefined;
@@ -24,132 +31,169 @@ export interface BenchOptions {
   readonly nodeArgs: readonly string[];
 }
 
-interface Child {
-  readonly name: string;
-  readonly process: ChildProcess;
-}
-
-export interface CpuShare {
-  /** Cores of this machine, by process. */
-  readonly cores: Readonly<Record<string, number>>;
-  /** Everything of ours together. */
-  readonly total: number;
-  /** Every other process of the machine; undefined where it cannot be known. */
-  readonly foreign: number | undefined;
-}
+/** Those that are open: however this process ends, nothing of them stays. */
+const live = new Set<BenchCluster>();
+const starting = new Map<LocalCluster, string>();
+let guarded = false;
 
 export class BenchCluster {
   readonly quorate: Quorate;
+  /** undefined: the cluster is somebody else's. */
   readonly cluster: LocalCluster | undefined;
   readonly #dir: string;
-  readonly #children: Child[] = [];
+  readonly #processes: BenchProcesses;
+  #servers: readonly PostgresServer[] = [];
 
   private constructor(quorate: Quorate, cluster: LocalCluster | undefined, dir: string) {
     this.quorate = quorate;
     this.cluster = cluster;
     this.#dir = dir;
+    this.#processes = new BenchProcesses(dir);
+    live.add(this);
   }
 
+  /** Resolves when a leader is established. */
   static async open(options: BenchOptions): Promise<BenchCluster> {
-    const dir = mkdtempSync(join(tmpdir(), "quorate-bench-"));
-    atInterrupt(() => rmSync(dir, { recursive: true, force: true }));
-    if (options.endpoints !== undefined) return new BenchCluster(await connect(options.endpoints), undefined, dir);
+    guard();
+    for (let attempt = 1; ; attempt++) {
+      const dir = mkdtempSync(join(tmpdir(), "quorate-bench-"));
+      try {
+        return options.endpoints === undefined
+          ? await BenchCluster.#own(options, dir)
+          : new BenchCluster(await connect(options.endpoints, CONNECT), undefined, dir);
+      } catch (error) {
+        rmSync(dir, { recursive: true, force: true });
+        // Somebody took a port between the look and the bind.
+        if (!messageOf(error).includes("EADDRINUSE") || attempt === START_ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  static async #own(options: BenchOptions, dir: string): Promise<BenchCluster> {
     const block = await findPortBlock(options.nodes);
     const cluster = new LocalCluster({ clusterId: "bench", dir, ports: block.ports, args: options.nodeArgs });
-    process.once("exit", () => cluster.killAll());
-    atInterrupt(() => cluster.killAll());
-    cluster.startAll();
-    const { leader } = await cluster.ready(READY_TIMEOUT_MS);
-    note(`Cluster of ${options.nodes} nodes on ${cluster.endpoints}, leader n${leader}.`);
-    return new BenchCluster(await connect(cluster.endpoints), cluster, dir);
+    starting.set(cluster, dir);
+    try {
+      cluster.startAll();
+      const { leader } = await cluster.ready(READY_TIMEOUT_MS);
+      note(
+        `Cluster of ${options.nodes} ${options.nodes === 1 ? "node" : "nodes"} on ${cluster.endpoints}, leader ${formatNodeId(leader)}.`,
+      );
+      return new BenchCluster(await connect(cluster.endpoints, CONNECT), cluster, dir);
+    } catch (error) {
+      await cluster.stopAll(0);
+      throw error;
+    } finally {
+      starting.delete(cluster);
+    }
   }
 
-  /** Starts participants of this kind, one process each, and waits until the leader has them. Returns their names. */
-  async participants(kind: "kv" | "null", count: number): Promise<readonly string[]> {
-    const endpoints =
+  /**
+   * Starts participants of this kind, one process each, and waits until the leader has them. Returns their names. `connections`: how many
+   * each one may open to its PostgreSQL server.
+   */
+  async participants(kind: ParticipantKind, count: number, connections = POSTGRES_CONNECTIONS): Promise<readonly string[]> {
+    const names = Array.from({ length: count }, (_, i) => `bench-${kind}-${i + 1}`);
+    if (kind === "postgres") this.#servers = await benchPostgres(count, connections);
+    names.forEach((name, i) => {
+      const args = ["participant", kind, "--name", name, "--endpoints", this.#endpoints(), "--timeout-ms", String(ATTACH_TIMEOUT_MS)];
+      if (kind === "kv") args.push("--dir", join(this.#dir, name));
+      if (kind === "postgres") args.push("--dsn", this.#servers[i]?.dsn ?? "", "--connections", String(connections));
+      this.#processes.start(name, args);
+    });
+    const untilMs = performance.now() + ATTACH_TIMEOUT_MS;
+    for (;;) {
+      const serving = (await this.quorate.status()).flatMap((node) => (node.status?.role === "leading" ? [node.status] : []));
+      const attached = (name: string): boolean =>
+        serving.some((node) => node.participants.some((each) => each.name === name && each.instances > 0));
+      if (names.every(attached)) return names;
+      const failed = this.#processes.ended() ?? (performance.now() > untilMs ? names.find((name) => !attached(name)) : undefined);
+      if (failed !== undefined)
+        throw new QuorateError("QUORATE_PARTICIPANT", `participant ${failed} did not attach:\n${this.#processes.logTail(failed)}`);
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+
+  /** Of the PostgreSQL participants, in their order. */
+  get dsns(): readonly string[] {
+    return this.#servers.map((server) => server.dsn);
+  }
+
+  /** Meters every process of this benchmark, as they are now; those of another machine's nodes cannot be. */
+  async meter(): Promise<UsageMeter> {
+    const nodes = this.cluster === undefined ? foreignNodes(await this.quorate.status()) : this.#ownNodes();
+    const watched: Watched[] = [
+      ...(nodes ?? []),
+      ...this.#processes.pids().map(([name, pid]): Watched => ({ name, pid, role: "participant", family: false })),
+      ...this.#servers.flatMap((server, i): Watched[] =>
+        server.pid === undefined ? [] : [{ name: `postgres-${i + 1}`, pid: server.pid, role: "participant", family: true }],
+      ),
+      { name: "driver", pid: process.pid, role: "driver", family: false },
+    ];
+    return new UsageMeter(watched, nodes !== undefined);
+  }
+
+  async close(): Promise<void> {
+    await this.quorate.close();
+    await this.#processes.stop();
+    await Promise.all(this.#servers.map((server) => server.stop()));
+    await this.cluster?.stopAll(0);
+    rmSync(this.#dir, { recursive: true, force: true });
+    live.delete(this);
+  }
+
+  /** The same at once, for a process that is about to end. */
+  discard(): void {
+    this.#processes.kill();
+    this.cluster?.killAll();
+    rmSync(this.#dir, { recursive: true, force: true });
+    for (const server of this.#servers) {
+      try {
+        server.stopSync();
+      } catch (error) {
+        // The others must go all the same; this one ends by itself when its parent is gone.
+        note(messageOf(error));
+      }
+    }
+  }
+
+  #endpoints(): string {
+    return (
       this.cluster?.endpoints ??
       this.quorate
         .view()
         ?.members.map((member) => member.clientAddress)
         .join(",") ??
-      "";
-    const names = Array.from({ length: count }, (_, i) => `bench-${kind}-${i + 1}`);
-    for (const name of names) {
-      const log = openSync(join(this.#dir, `${name}.log`), "a");
-      const args = [PROGRAM, "participant", kind, "--name", name, "--endpoints", endpoints, "--exit-with-parent"];
-      if (kind === "kv") args.push("--dir", join(this.#dir, name));
-      const child = spawn(process.execPath, args, { stdio: ["pipe", log, log], detached: true });
-      closeSync(log);
-      child.stdin?.on("error", () => undefined);
-      this.#children.push({ name, process: child });
-      process.once("exit", () => child.kill("SIGKILL"));
-      atInterrupt(() => child.kill("SIGKILL"));
-    }
-    const untilMs = performance.now() + ATTACH_TIMEOUT_MS;
-    for (;;) {
-      const nodes = await this.quorate.status();
-      const serving = nodes.flatMap((node) => (node.status?.role === "leading" ? [node.status] : []));
-      if (names.every((name) => serving.some((node) => node.participants.some((each) => each.name === name && each.instances > 0))))
-        return names;
-      const dead = this.#children.find((child) => child.process.exitCode !== null);
-      if (dead !== undefined || performance.now() > untilMs) {
-        const name = dead?.name ?? names[0] ?? "";
-        throw new QuorateError(
-          "QUORATE_PARTICIPANT",
-          `participant ${name} did not attach:\n${readFileSync(join(this.#dir, `${name}.log`), "utf8").slice(-2000)}`,
-        );
-      }
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
-  }
-
-  /** Starts counting; the function returned tells each process's share of a core since then. */
-  countCpu(): () => CpuShare {
-    const pids = this.#pids();
-    const beganMs = performance.now();
-    const before = new Map(pids.map(([name, pid]) => [name, processUsage(pid)?.cpuSeconds ?? 0] as const));
-    const busyBefore = machineBusySeconds();
-    return () => {
-      const seconds = (performance.now() - beganMs) / 1000;
-      const cores = Object.fromEntries(
-        pids.map(([name, pid]) => [name, round(((processUsage(pid)?.cpuSeconds ?? 0) - (before.get(name) ?? 0)) / seconds)] as const),
-      );
-      const total = Object.values(cores).reduce((sum, each) => sum + each, 0);
-      const busy = machineBusySeconds();
-      const foreign =
-        busy === undefined || busyBefore === undefined ? undefined : Math.max(0, round((busy - busyBefore) / seconds - total));
-      return { cores, total: round(total), foreign };
-    };
-  }
-
-  rssMiB(): Readonly<Record<string, number>> {
-    return Object.fromEntries(this.#pids().map(([name, pid]) => [name, Math.round(processUsage(pid)?.rssMiB ?? 0)] as const));
-  }
-
-  async close(): Promise<void> {
-    await this.quorate.close();
-    for (const { process: child } of this.#children) {
-      if (child.exitCode !== null || child.signalCode !== null) continue;
-      const exited = new Promise((resolve) => child.once("exit", resolve));
-      child.kill("SIGKILL");
-      await exited;
-    }
-    await this.cluster?.stopAll(0);
-    rmSync(this.#dir, { recursive: true, force: true });
-  }
-
-  #pids(): readonly (readonly [string, number])[] {
-    const nodes = (this.cluster?.nodes ?? []).flatMap((node): (readonly [string, number])[] => {
-      const pid = this.cluster?.pid(node.id);
-      return pid === undefined ? [] : [[`n${node.id}`, pid]];
-    });
-    const children = this.#children.flatMap((child): (readonly [string, number])[] =>
-      child.process.pid === undefined ? [] : [[child.name, child.process.pid]],
+      ""
     );
-    return [...nodes, ...children, ["driver", process.pid]];
+  }
+
+  #ownNodes(): readonly Watched[] {
+    return (this.cluster?.nodes ?? []).flatMap(({ id }): Watched[] => {
+      const pid = this.cluster?.pid(id);
+      return pid === undefined ? [] : [{ name: formatNodeId(id), pid, role: "node", family: false }];
+    });
   }
 }
 
-function round(value: number): number {
-  return Math.round(value * 1000) / 1000;
+/** Of a named cluster, if all its nodes run on this machine. */
+function foreignNodes(nodes: readonly EndpointStatus[]): readonly Watched[] | undefined {
+  const here = nodes.flatMap(({ address, status }): Watched[] =>
+    status !== undefined && LOOPBACK.test(address) ? [{ name: formatNodeId(status.id), pid: status.pid, role: "node", family: false }] : [],
+  );
+  return here.length === nodes.length ? here : undefined;
+}
+
+function guard(): void {
+  if (guarded) return;
+  guarded = true;
+  const discardAll = (): void => {
+    for (const [cluster, dir] of starting) {
+      cluster.killAll();
+      rmSync(dir, { recursive: true, force: true });
+    }
+    for (const each of live) each.discard();
+  };
+  process.once("exit", discardAll);
+  atInterrupt(discardAll);
 }

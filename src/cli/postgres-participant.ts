@@ -6,8 +6,8 @@
 import { messageOf, QuorateError } from "../base/index.js";
 import { postgres, type PostgresParticipant } from "../participant/postgres/index.js";
 
-/** One connection for each branch open at once, and one for questions. */
-const POOL_MAX = 20;
+/** One connection for each branch under way at once, and some for questions. */
+export const POSTGRES_CONNECTIONS = 20;
 const CONNECT_TIMEOUT_MS = 5000;
 
 export interface PostgresService {
@@ -16,13 +16,13 @@ export interface PostgresService {
 }
 
 /** Throws QUORATE_PARTICIPANT_SETUP when the driver is missing or the database does not answer. */
-export async function openPostgres(name: string, dsn: string): Promise<PostgresService> {
+export async function openPostgres(name: string, dsn: string, connections = POSTGRES_CONNECTIONS): Promise<PostgresService> {
   const { default: pg } = await import("pg").catch((error: unknown) => {
     throw new QuorateError("QUORATE_PARTICIPANT_SETUP", `the driver "pg" is not installed; run: npm install pg (${messageOf(error)})`, {
       cause: error,
     });
   });
-  const pool = new pg.Pool({ connectionString: dsn, max: POOL_MAX, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
+  const pool = new pg.Pool({ connectionString: dsn, max: connections, connectionTimeoutMillis: CONNECT_TIMEOUT_MS });
   // An idle connection that breaks is replaced when it is next needed; without a listener it would end the process.
   pool.on("error", () => undefined);
   try {

@@ -1,7 +1,8 @@
+import { execFileSync } from "node:child_process";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { Latencies } from "../../src/bench/latency.js";
-import { processUsage } from "../../src/bench/process-usage.js";
+import { familyUsage, processUsage } from "../../src/bench/process-usage.js";
 
 test("percentiles are exact by nearest rank", () => {
   fc.assert(
@@ -39,4 +40,21 @@ test("usage of this process grows with its work, and a missing process has none"
   expect((after?.cpuSeconds ?? 0) - (before?.cpuSeconds ?? 0)).toBeGreaterThan(0);
   expect(after?.rssMiB).toBeGreaterThan(10);
   expect(processUsage(2 ** 22 + 1)).toBeUndefined();
+});
+
+test("a family's usage holds that of its children, also of those that ended", () => {
+  const alone = processUsage(process.pid);
+  const before = familyUsage(process.pid);
+  execFileSync(process.execPath, ["-e", "const end = performance.now() + 150; while (performance.now() < end);"]);
+  const after = familyUsage(process.pid);
+  expect(before?.cpuSeconds).toBeGreaterThanOrEqual(alone?.cpuSeconds ?? 0);
+  expect((after?.cpuSeconds ?? 0) - (before?.cpuSeconds ?? 0)).toBeGreaterThan(0.02);
+  expect(familyUsage(2 ** 22 + 1)).toBeUndefined();
+});
+
+test("percentiles of some seconds leave the others out", () => {
+  const latencies = new Latencies();
+  for (let i = 0; i < 100; i++) latencies.add(i, i % 2);
+  expect(latencies.percentiles((second) => second === 0)).toMatchObject({ count: 50, maxMs: 98 });
+  expect(latencies.percentiles(() => false)).toMatchObject({ count: 0, p99ms: 0 });
 });

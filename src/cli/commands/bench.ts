@@ -3,205 +3,141 @@
  */
 import type { Argv } from "yargs";
 import { QuorateError } from "../../base/index.js";
-import { ClosedLoop, type Issue, type LoopResult } from "../../bench/closed-loop.js";
-import { putLoad, registerName, transactionLoad } from "../../bench/loads.js";
-import { BenchCluster, type CpuShare } from "../bench-cluster.js";
+import { CURVE_NAMES, CURVES, curves, type CurveName } from "../bench-curves.js";
 import { failover } from "../bench-failover.js";
+import { findings, runLoad } from "../bench-load.js";
+import {
+  benchFlags,
+  endpointsFlag,
+  kindFlag,
+  kindOf,
+  loadSettings,
+  nodesFlag,
+  nodesOf,
+  numberOf,
+  refuseEndpoints,
+} from "../bench-options.js";
+import { loadJson, loadLine, loadTable } from "../bench-report.js";
+import { restart } from "../bench-restart.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
-import { note, printResult } from "../output.js";
-import { formatTable } from "../table.js";
+import { printResult } from "../output.js";
 
-const PROOF_READS = 1000;
+const RESTARTS = 3;
+const CURVE_SECONDS = 5;
+const CURVE_WARMUP = 2;
+const KILLS_ENDPOINTS = "refused: it kills nodes, and does so only to its own";
 
 export const command: Command = {
   usage: "bench",
-  summary: "measure writes, transactions and failover",
+  summary: "measure writes, transactions, failover and restart",
   subcommands: [
     {
       usage: "write",
-      summary: "puts into the register space: fsynced by a majority, applied, deduplicated",
-      build: (yargs) => common(yargs),
-      run: (args) => run(args, "write"),
+      summary: "puts into the register space: fsynced by a majority, applied, deduplicated; read back through a follower",
+      build: (yargs) => loadFlags(yargs),
+      run: (args) => load(args, "write"),
     },
     {
       usage: "txn",
       summary: "whole transactions: begin, prepare at every participant, decide, tell all",
       build: (yargs) =>
-        common(yargs)
-          .option("participants", { type: "number", default: 2, describe: "branches of each transaction, a process each; 1 to 8" })
-          .option("kind", { choices: ["kv", "null"] as const, default: "kv" as const, describe: "what a participant makes durable" }),
-      run: (args) => run(args, "txn"),
+        kindFlag(
+          benchFlags(loadFlags(yargs), ["participants", "open"]),
+          "kv, null or postgres (compared with the same SQL by hand)",
+        ).option("abort-share", {
+          type: "string",
+          describe: "the fraction of transactions of which one branch votes no; 0 to 1, default 0",
+        }),
+      run: (args) => load(args, "txn"),
     },
     {
       usage: "failover",
-      summary: "kill -9 the leader again and again under load; how long nothing commits, how long anything stays in doubt",
+      summary: "kill -9 the leader, then hand over, again and again under load; how long nothing commits and anything is in doubt",
+      build: (yargs) => endpointsFlag(nodesFlag(benchFlags(yargs, ["kills", "rate"]), "3, 5 or 7"), KILLS_ENDPOINTS),
+      run: (args) => {
+        refuseEndpoints(args, "failover");
+        return failover(outputOf(args), { kills: numberOf(args, "kills"), rate: numberOf(args, "rate"), nodes: nodesOf(args, 3) });
+      },
+    },
+    {
+      usage: "restart",
+      summary: "decide many transactions, then kill -9 a follower and start it again; how long until it serves and has caught up",
+      build: (yargs) => {
+        const flags = benchFlags(yargs, ["transactions", "fill-seconds", "kills", "participants", "value-bytes"], { kills: RESTARTS });
+        return endpointsFlag(kindFlag(nodesFlag(flags, "3, 5 or 7"), "kv or null"), KILLS_ENDPOINTS);
+      },
+      run: (args) => {
+        refuseEndpoints(args, "restart");
+        return restart(outputOf(args), {
+          transactions: numberOf(args, "transactions"),
+          fillSeconds: numberOf(args, "fill-seconds"),
+          kills: numberOf(args, "kills", RESTARTS),
+          nodes: nodesOf(args, 3),
+          kind: kindOf(args, ["kv", "null"]),
+          participants: numberOf(args, "participants"),
+          valueBytes: numberOf(args, "value-bytes"),
+        });
+      },
+    },
+    {
+      usage: "curves",
+      summary: "draw throughput and latency against load, participants, nodes, open transactions and value size",
       build: (yargs) =>
-        yargs
-          .option("kills", { type: "number", default: 10, describe: "how many leaders are killed" })
-          .option("rate", { type: "number", default: 200, describe: "transactions started a second" })
-          .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators" }),
-      run: async (args) =>
-        failover(outputOf(args), whole(args, "kills", 10, 1, 1000), whole(args, "rate", 200, 1, 5000), whole(args, "nodes", 3, 3, 5)),
+        benchFlags(yargs, ["seconds", "warmup"], { seconds: CURVE_SECONDS, warmup: CURVE_WARMUP })
+          .option("output-dir", { type: "string", demandOption: true, describe: "where one SVG and one JSON file of each curve go" })
+          .option("only", { type: "string", describe: `some of ${CURVE_NAMES.join(",")}; default all` })
+          .option("points", { type: "string", describe: "only these places on the x axis, such as 1,64,1024; default all" }),
+      run: (args) =>
+        curves(outputOf(args), {
+          dir: text(args, "output-dir") ?? "",
+          names: curveNames(args),
+          seconds: numberOf(args, "seconds", CURVE_SECONDS),
+          warmup: numberOf(args, "warmup", CURVE_WARMUP),
+          points: curvePoints(args),
+        }),
     },
   ],
 };
 
-function common(yargs: Argv): Argv {
-  return yargs
-    .option("outstanding", { type: "number", default: 1024, describe: "requests always in flight; 1 to 8192" })
-    .option("seconds", { type: "number", default: 10, describe: "measured time; 1 to 3600" })
-    .option("warmup", { type: "number", default: 3, describe: "seconds before it" })
-    .option("value-bytes", { type: "number", default: 256, describe: "payload of one operation; 1 to 65536" })
-    .option("nodes", { type: "string", choices: ["1", "3", "5"], default: "3", describe: "coordinators of the benchmark's own cluster" })
-    .option("endpoints", { type: "string", describe: "use this cluster instead" });
+function loadFlags(yargs: Argv): Argv {
+  const flags = benchFlags(yargs, ["outstanding", "rate", "seconds", "warmup", "value-bytes"], {
+    rate: "none: --outstanding instead",
+  });
+  return endpointsFlag(nodesFlag(flags, "1, 3, 5 or 7"), "use this cluster instead");
 }
 
-async function run(args: CommandArgs, what: "write" | "txn"): Promise<ExitCode> {
-  const outstanding = whole(args, "outstanding", 1024, 1, 8192);
-  const seconds = whole(args, "seconds", 10, 1, 3600);
-  const warmup = whole(args, "warmup", 3, 0, 600);
-  const valueBytes = whole(args, "value-bytes", 256, 1, 65_536);
-  const count = what === "txn" ? whole(args, "participants", 2, 1, 8) : 0;
-  const kind = args["kind"] === "null" ? "null" : "kv";
-  const nodes = whole(args, "nodes", 3, 1, 5);
-  const bench = await BenchCluster.open({ endpoints: text(args, "endpoints"), nodes, nodeArgs: [] });
-  try {
-    const epochBefore = bench.quorate.view()?.epoch ?? 0;
-    const puts = what === "write" ? putLoad(bench.quorate, valueBytes) : undefined;
-    const load: Issue =
-      puts === undefined ? transactionLoad(bench.quorate, await bench.participants(kind, count), kind, valueBytes) : puts.issue;
-    let stopCpu: (() => CpuShare) | undefined;
-    let cpu: CpuShare | undefined;
-    let last = 0;
-    const loop = new ClosedLoop(load);
-    const result = await loop.run(
-      outstanding,
-      warmup,
-      seconds,
-      (ops, second) => {
-        if (second % 5 === 0 || second === seconds)
-          note(`${second} s: ${Math.round((ops - last) / Math.min(5, second % 5 === 0 ? 5 : second % 5))}/s`);
-        if (second % 5 === 0) last = ops;
-        if (second === seconds) cpu = stopCpu?.();
-      },
-      () => (stopCpu = bench.countCpu()),
-    );
-    const readBack = puts === undefined ? undefined : await proveReads(bench, valueBytes, puts.registers());
-    const epochAfter = bench.quorate.view()?.epoch ?? 0;
-    print(
-      args,
-      what,
-      { outstanding, valueBytes, nodes, participants: count, kind: what === "txn" ? kind : undefined },
-      result,
-      cpu,
-      bench.rssMiB(),
-      readBack,
-      epochAfter - epochBefore,
-    );
-    const proven = readBack === undefined || readBack === PROOF_READS;
-    return Object.keys(result.errors).length === 0 && proven ? EXIT.ok : EXIT.failed;
-  } finally {
-    await bench.close();
-  }
+async function load(args: CommandArgs, op: "write" | "txn"): Promise<ExitCode> {
+  const run = await runLoad(loadSettings(args, op));
+  const json = loadJson(run);
+  printResult(outputOf(args), { json, lines: [loadLine(run)], table: () => loadTable(json) });
+  return findings(run).length === 0 ? EXIT.ok : EXIT.failed;
 }
 
-/** Reads written registers back by quorum reads: what was acknowledged must be there. Returns how many of PROOF_READS were. */
-async function proveReads(bench: BenchCluster, valueBytes: number, registers: number): Promise<number> {
-  let found = 0;
-  for (let i = 0; i < PROOF_READS; i++) {
-    const register = await bench.quorate.read(registerName(Math.floor((i * registers) / PROOF_READS)));
-    if (register !== undefined && register.value.length === valueBytes) found += 1;
-  }
-  return found;
-}
-
-interface Setting {
-  readonly outstanding: number;
-  readonly valueBytes: number;
-  readonly nodes: number;
-  readonly participants: number;
-  readonly kind: string | undefined;
-}
-
-function print(
-  args: CommandArgs,
-  op: string,
-  setting: Setting,
-  result: LoopResult,
-  cpu: CpuShare | undefined,
-  rssMiB: Readonly<Record<string, number>>,
-  readBack: number | undefined,
-  elections: number,
-): void {
-  const json = {
-    peer: "quorate",
-    op,
-    nodes: setting.nodes,
-    concurrency: setting.outstanding,
-    valueBytes: setting.valueBytes,
-    ...(setting.kind === undefined ? {} : { kind: setting.kind, participants: setting.participants }),
-    ops: result.ops,
-    seconds: round(result.seconds, 3),
-    opsPerSec: round(result.opsPerSec, 1),
-    opsPerCoreSec: cpu === undefined || cpu.total === 0 ? null : round(result.opsPerSec / cpu.total, 1),
-    p50ms: round(result.latency.p50ms, 3),
-    p99ms: round(result.latency.p99ms, 3),
-    p999ms: round(result.latency.p999ms, 3),
-    maxMs: round(result.latency.maxMs, 3),
-    longestSilenceMs: round(result.longestSilenceMs, 1),
-    errors: result.errors,
-    aborts: result.aborts,
-    elections,
-    ...(readBack === undefined ? {} : { readBack: { asked: PROOF_READS, found: readBack } }),
-    cpu: cpu === undefined ? null : { ...cpu.cores, total: cpu.total, foreign: cpu.foreign ?? null },
-    rssMiB,
-  };
-  printResult(outputOf(args), {
-    json,
-    table: () =>
-      formatTable(
-        ["", "RESULT"],
-        [
-          [
-            "operation",
-            `${op}, ${setting.outstanding} outstanding, ${setting.valueBytes} bytes, ${setting.nodes} nodes${setting.kind === undefined ? "" : `, ${setting.participants} ${setting.kind} participants`}`,
-          ],
-          ["rate", `${Math.round(result.opsPerSec)}/s over ${result.seconds.toFixed(1)} s`],
-          ["per core-second", json.opsPerCoreSec === null ? "?" : String(Math.round(json.opsPerCoreSec))],
-          ["p50 / p99 / p99.9 / max", `${json.p50ms} / ${json.p99ms} / ${json.p999ms} / ${json.maxMs} ms`],
-          ["errors, aborts", `${JSON.stringify(result.errors)}, ${JSON.stringify(result.aborts)}`],
-          ["elections meanwhile", String(elections)],
-          [
-            "cores",
-            cpu === undefined
-              ? "?"
-              : Object.entries(cpu.cores)
-                  .map(([name, cores]) => `${name} ${cores.toFixed(2)}`)
-                  .join(", "),
-          ],
-          [
-            "memory, MiB",
-            Object.entries(rssMiB)
-              .map(([name, mib]) => `${name} ${mib}`)
-              .join(", "),
-          ],
-        ],
-      ),
+function curveNames(args: CommandArgs): readonly CurveName[] {
+  const given = text(args, "only");
+  if (given === undefined) return CURVE_NAMES;
+  return given.split(",").map((name) => {
+    const known = CURVE_NAMES.find((each) => each === name.trim());
+    if (known === undefined)
+      throw new QuorateError(
+        "QUORATE_INVALID_ARGUMENT",
+        `--only names ${JSON.stringify(name)}, but must name some of ${CURVE_NAMES.join(", ")}`,
+      );
+    return known;
   });
 }
 
-function whole(args: CommandArgs, name: string, fallback: number, min: number, max: number): number {
-  const given = text(args, name);
-  const value = given === undefined ? fallback : Number(given);
-  if (!Number.isInteger(value) || value < min || value > max)
-    throw new QuorateError(
-      "QUORATE_INVALID_ARGUMENT",
-      `--${name} must be a whole number from ${min} to ${max}, got ${JSON.stringify(given)}`,
-    );
-  return value;
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
+/** Places that every curve drawn has at least one of. */
+function curvePoints(args: CommandArgs): readonly number[] | undefined {
+  const given = text(args, "points");
+  if (given === undefined) return undefined;
+  const points = given.split(",").map((point) => Number(/^\d+$/.exec(point.trim())?.[0] ?? "NaN"));
+  for (const name of curveNames(args))
+    if (!points.some((point) => (CURVES[name].xs as readonly number[]).includes(point)))
+      throw new QuorateError(
+        "QUORATE_INVALID_ARGUMENT",
+        `--points is ${JSON.stringify(given)}, but must name at least one of ${CURVES[name].xs.join(", ")} for the curve ${name}`,
+      );
+  return points;
 }

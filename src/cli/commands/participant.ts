@@ -6,10 +6,12 @@ import { kv } from "../../participant/kv/index.js";
 import type { Participant } from "../../participant/index.js";
 import { nullParticipant } from "../../participant/null/index.js";
 import { EXIT, flag, outputOf, text, type Command, type CommandArgs } from "../command.js";
-import { connectionOptions, withCluster } from "../connection.js";
+import { connectionOptions, integerOf, withCluster } from "../connection.js";
 import type { ExitCode } from "../exit-codes.js";
 import { printResult } from "../output.js";
-import { openPostgres } from "../postgres-participant.js";
+import { openPostgres, POSTGRES_CONNECTIONS } from "../postgres-participant.js";
+
+const CONNECTIONS_MAX = 1000;
 
 interface Service {
   readonly participant: Participant;
@@ -29,8 +31,17 @@ export const command: Command = {
     {
       usage: "postgres",
       summary: "a PostgreSQL database; it needs max_prepared_transactions above 0",
-      build: (yargs) => shared(yargs).option("dsn", { type: "string", demandOption: true, describe: "postgres://user@host:port/database" }),
-      run: (args) => serve(args, () => openPostgres(name(args), text(args, "dsn") ?? "")),
+      build: (yargs) =>
+        shared(yargs)
+          .option("dsn", { type: "string", demandOption: true, describe: "postgres://user@host:port/database" })
+          .option("connections", {
+            type: "string",
+            describe: `to the database at most, 2 to ${CONNECTIONS_MAX}; default ${POSTGRES_CONNECTIONS}`,
+          }),
+      run: (args) => {
+        const connections = integerOf(args, "connections", 2, CONNECTIONS_MAX);
+        return serve(args, () => openPostgres(name(args), text(args, "dsn") ?? "", connections));
+      },
     },
     {
       usage: "null",
