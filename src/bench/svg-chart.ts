@@ -50,7 +50,7 @@ export function chartSvg(chart: Chart): string {
     `<rect width="${WIDTH}" height="${height}" fill="#ffffff"/>`,
     `<text x="${LEFT}" y="18" font-size="14" font-weight="600">${escapeText(chart.title)}</text>`,
     ...chart.panels.map((panel, i) => drawPanel(panel, xs, x, TOP + i * (PANEL + GAP))),
-    ...xs.map((value) => `<text x="${round(x(value))}" y="${bottom + 17}" text-anchor="middle">${shortNumber(value)}</text>`),
+    ...xs.map((value) => `<text x="${round(x(value))}" y="${bottom + 17}" text-anchor="middle">${xNumber(value)}</text>`),
     `<text x="${(LEFT + RIGHT) / 2}" y="${bottom + 36}" text-anchor="middle">${escapeText(chart.xTitle)}</text>`,
     "</svg>\n",
   ].join("\n");
@@ -78,7 +78,7 @@ function drawSeries(series: Series, colour: string, x: (value: number) => number
   const path = known.map((point, i) => `${i === 0 ? "M" : "L"}${round(x(point.x))} ${round(y(point.y))}`).join("");
   const dots = known.map(
     (point) =>
-      `<circle cx="${round(x(point.x))}" cy="${round(y(point.y))}" r="3" fill="${colour}"><title>${escapeText(`${series.name}: ${shortNumber(point.x)}, ${shortNumber(point.y)}`)}</title></circle>`,
+      `<circle cx="${round(x(point.x))}" cy="${round(y(point.y))}" r="3" fill="${colour}"><title>${escapeText(`${series.name}: ${xNumber(point.x)}, ${shortNumber(point.y)}`)}</title></circle>`,
   );
   return `<path d="${path}" fill="none" stroke="${colour}" stroke-width="2"/>${dots.join("")}`;
 }
@@ -150,6 +150,11 @@ export function yTicks(max: number): readonly number[] {
 export function shortNumber(value: number): string {
   const [divisor, unit] = value >= 1e6 ? [1e6, "M"] : value >= 1e3 ? [1e3, "k"] : [1, ""];
   return `${Number((value / divisor).toPrecision(3))}${unit}`;
+}
+
+/** What was chosen, not measured, is shown exactly where there is room. */
+function xNumber(value: number): string {
+  return value < 10_000 ? String(value) : shortNumber(value);
 }
 
 export function escapeText(text: string): string {

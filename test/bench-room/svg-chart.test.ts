@@ -56,7 +56,7 @@ describe("a chart", () => {
     for (const text of ["requests in flight", "operations a second (logarithmic)", "99th percentile, ms", "writes", "transactions"])
       expect(svg).toContain(`>${text}<`);
     expect(svg.match(/<circle/g)).toHaveLength(6);
-    expect(svg).toContain("<title>writes: 1.02k, 80k</title>");
+    expect(svg).toContain("<title>writes: 1024, 80k</title>");
     expect(svg).not.toMatch(/NaN|undefined|Infinity/);
   });
 
