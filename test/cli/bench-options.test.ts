@@ -3,7 +3,7 @@
  */
 import { describe, expect, test } from "vitest";
 import { isQuorateError } from "../../src/base/index.js";
-import { kindOf, loadSettings, nodesOf, numberOf, refuseEndpoints, type BenchFlag } from "../../src/cli/bench-options.js";
+import { kindOf, loadSettings, nodesOf, numberOf, refuseEndpoints, type BenchFlag } from "../../src/cli/bench/options.js";
 import type { CommandArgs } from "../../src/cli/command.js";
 
 const args = (given: Readonly<Record<string, string>> = {}): CommandArgs => ({ _: [], $0: "quorate", ...given });

@@ -3,9 +3,9 @@
  */
 import type { Argv } from "yargs";
 import { QuorateError } from "../../base/index.js";
-import { CURVE_NAMES, CURVES, curves, type CurveName } from "../bench-curves.js";
-import { failover } from "../bench-failover.js";
-import { findings, runLoad } from "../bench-load.js";
+import { CURVE_NAMES, CURVES, curves, type CurveName } from "../bench/curves.js";
+import { failover } from "../bench/failover.js";
+import { findings, runLoad } from "../bench/load.js";
 import {
   benchFlags,
   endpointsFlag,
@@ -16,9 +16,9 @@ import {
   nodesOf,
   numberOf,
   refuseEndpoints,
-} from "../bench-options.js";
-import { loadJson, loadLine, loadTable } from "../bench-report.js";
-import { restart } from "../bench-restart.js";
+} from "../bench/options.js";
+import { loadJson, loadLine, loadTable } from "../bench/report.js";
+import { restart } from "../bench/restart.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import type { ExitCode } from "../exit-codes.js";
 import { printResult } from "../output.js";

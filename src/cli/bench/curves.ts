@@ -4,15 +4,15 @@
  */
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { messageOf, QuorateError } from "../base/index.js";
-import { chartSvg, type Series } from "../bench/svg-chart.js";
-import { runLoad } from "./bench-load.js";
-import type { LoadSettings } from "./bench-options.js";
-import { loadJson, type LoadJson } from "./bench-report.js";
-import { EXIT } from "./command.js";
-import type { ExitCode } from "./exit-codes.js";
-import { note, printResult, type OutputFormat } from "./output.js";
-import { formatTable } from "./table.js";
+import { messageOf, QuorateError } from "../../base/index.js";
+import { chartSvg, type Series } from "../../bench/svg-chart.js";
+import { runLoad } from "./load.js";
+import type { LoadSettings } from "./options.js";
+import { loadJson, type LoadJson } from "./report.js";
+import { EXIT } from "../command.js";
+import type { ExitCode } from "../exit-codes.js";
+import { note, printResult, type OutputFormat } from "../output.js";
+import { formatTable } from "../table.js";
 
 interface Curve {
   readonly title: string;

@@ -2,9 +2,9 @@
  * The proof behind a write benchmark: registers are read back by quorum reads through a follower, and each must hold, version and
  * content, what was acknowledged last.
  */
-import { formatNodeId, QuorateError } from "../base/index.js";
-import { registerName, type PutAccount } from "../bench/put-load.js";
-import type { Quorate } from "../client/index.js";
+import { formatNodeId, QuorateError } from "../../base/index.js";
+import { registerName, type PutAccount } from "../../bench/put-load.js";
+import type { Quorate } from "../../client/index.js";
 import { FollowerReader, type Register } from "./follower-reader.js";
 
 export const READ_BACK = 1000;

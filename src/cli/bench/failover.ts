@@ -6,20 +6,20 @@
  * knew that it had voted yes and not how it ended, measured at the participant.
  */
 import { performance } from "node:perf_hooks";
-import { formatNodeId, must, QuorateError, type NodeId } from "../base/index.js";
-import { transactionLoad } from "../bench/loads.js";
-import { PacedStream } from "../bench/paced-stream.js";
-import { spread, type Spread } from "../bench/spread.js";
-import type { Bank } from "../demo/bank.js";
-import { InDoubtMeter } from "../demo/in-doubt-meter.js";
-import { openKvBank } from "../demo/kv-bank.js";
-import { BenchCluster } from "./bench-cluster.js";
-import { EXIT } from "./command.js";
-import type { ExitCode } from "./exit-codes.js";
-import { atInterrupt } from "./interrupt.js";
-import type { LocalCluster } from "./local-cluster.js";
-import { note, printResult, type OutputFormat } from "./output.js";
-import { formatTable } from "./table.js";
+import { formatNodeId, must, QuorateError, type NodeId } from "../../base/index.js";
+import { transactionLoad } from "../../bench/loads.js";
+import { PacedStream } from "../../bench/paced-stream.js";
+import { spread, type Spread } from "../../bench/spread.js";
+import type { Bank } from "../../demo/bank.js";
+import { InDoubtMeter } from "../../demo/in-doubt-meter.js";
+import { openKvBank } from "../../demo/kv-bank.js";
+import { BenchCluster } from "./cluster.js";
+import { EXIT } from "../command.js";
+import type { ExitCode } from "../exit-codes.js";
+import { atInterrupt } from "../interrupt.js";
+import type { LocalCluster } from "../local-cluster.js";
+import { note, printResult, type OutputFormat } from "../output.js";
+import { formatTable } from "../table.js";
 
 const QUIET_MS = 1_500;
 const AFTER_KILL_MS = 2_500;

@@ -2,10 +2,10 @@
  * PostgreSQL for a benchmark: one real server for each participant, and pools of this process's own for the same work driven by hand.
  */
 import type Pg from "pg";
-import { messageOf, QuorateError } from "../base/index.js";
-import { POSTGRES_TABLE_SQL } from "../bench/loads.js";
-import { startPostgres, type PostgresServer } from "../testing/index.js";
-import { note } from "./output.js";
+import { messageOf, QuorateError } from "../../base/index.js";
+import { POSTGRES_TABLE_SQL } from "../../bench/loads.js";
+import { startPostgres, type PostgresServer } from "../../testing/index.js";
+import { note } from "../output.js";
 
 /** Beside the work: the participant's own questions, and an administrator. */
 const SPARE_CONNECTIONS = 16;

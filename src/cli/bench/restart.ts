@@ -7,19 +7,19 @@
 import { lstatSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { performance } from "node:perf_hooks";
-import { compareZxid, formatNodeId, must, QuorateError, type NodeId } from "../base/index.js";
-import { transactionLoad, type ParticipantKind } from "../bench/loads.js";
-import { spread } from "../bench/spread.js";
-import { Endpoint } from "../client/endpoint.js";
-import { nodeStatus } from "../client/node-calls.js";
-import type { NodeStatus } from "../wire/index.js";
-import { BenchCluster } from "./bench-cluster.js";
-import { fill, type Filled } from "./bench-fill.js";
-import { EXIT } from "./command.js";
-import type { ExitCode } from "./exit-codes.js";
-import type { LocalCluster } from "./local-cluster.js";
-import { formatBytes, note, printResult, type OutputFormat } from "./output.js";
-import { formatTable } from "./table.js";
+import { compareZxid, formatNodeId, must, QuorateError, type NodeId } from "../../base/index.js";
+import { transactionLoad, type ParticipantKind } from "../../bench/loads.js";
+import { spread } from "../../bench/spread.js";
+import { Endpoint } from "../../client/endpoint.js";
+import { nodeStatus } from "../../client/node-calls.js";
+import type { NodeStatus } from "../../wire/index.js";
+import { BenchCluster } from "./cluster.js";
+import { fill, type Filled } from "./fill.js";
+import { EXIT } from "../command.js";
+import type { ExitCode } from "../exit-codes.js";
+import type { LocalCluster } from "../local-cluster.js";
+import { formatBytes, note, printResult, type OutputFormat } from "../output.js";
+import { formatTable } from "../table.js";
 
 const READY_TIMEOUT_MS = 120_000;
 /** For the last acknowledgements of the filling. */

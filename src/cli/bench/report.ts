@@ -1,10 +1,10 @@
 /**
  * What a measured load is shown as: one JSON value, a line in the shape of the scripts that measure other systems, a table for people.
  */
-import { cleanSeconds, CLEAN_CORES_MAX, CLEAN_SECONDS_MIN } from "../bench/clean-seconds.js";
-import type { Usage, Watched } from "../bench/usage-meter.js";
-import { findings, type LoadRun, type Measured } from "./bench-load.js";
-import { formatTable } from "./table.js";
+import { cleanSeconds, CLEAN_CORES_MAX, CLEAN_SECONDS_MIN } from "../../bench/clean-seconds.js";
+import type { Usage, Watched } from "../../bench/usage-meter.js";
+import { findings, type LoadRun, type Measured } from "./load.js";
+import { formatTable } from "../table.js";
 
 export type LoadJson = ReturnType<typeof loadJson>;
 

@@ -2,10 +2,10 @@
  * The flags of `quorate bench`: what each may be, what it is without being given, and which contradict each other.
  */
 import type { Argv } from "yargs";
-import { QuorateError } from "../base/index.js";
-import type { ParticipantKind } from "../bench/loads.js";
-import { text, type CommandArgs } from "./command.js";
-import { integerOf } from "./connection.js";
+import { QuorateError } from "../../base/index.js";
+import type { ParticipantKind } from "../../bench/loads.js";
+import { text, type CommandArgs } from "../command.js";
+import { integerOf } from "../connection.js";
 
 interface Flag {
   readonly min: number;

@@ -1,21 +1,21 @@
 /**
  * `quorate bench write` and `txn`: one load on one cluster, measured second by second.
  */
-import { OpenLoop, type OpenLoopResult } from "../bench/open-loop.js";
-import { ClosedLoop } from "../bench/closed-loop.js";
-import { handDrivenLoad } from "../bench/hand-driven.js";
-import { openLoad, transactionLoad } from "../bench/loads.js";
-import { PutAccount, putLoad } from "../bench/put-load.js";
-import { Recorder, type Issue, type Observer, type Recorded } from "../bench/recorder.js";
-import type { UsageMeter } from "../bench/usage-meter.js";
-import { QuorateError } from "../base/index.js";
-import type { Quorate } from "../client/index.js";
-import { BenchCluster } from "./bench-cluster.js";
-import { fill } from "./bench-fill.js";
-import type { LoadSettings } from "./bench-options.js";
-import { benchPools } from "./bench-postgres.js";
-import { readBack, type ReadBack } from "./bench-read-back.js";
-import { note } from "./output.js";
+import { OpenLoop, type OpenLoopResult } from "../../bench/open-loop.js";
+import { ClosedLoop } from "../../bench/closed-loop.js";
+import { handDrivenLoad } from "../../bench/hand-driven.js";
+import { openLoad, transactionLoad } from "../../bench/loads.js";
+import { PutAccount, putLoad } from "../../bench/put-load.js";
+import { Recorder, type Issue, type Observer, type Recorded } from "../../bench/recorder.js";
+import type { UsageMeter } from "../../bench/usage-meter.js";
+import { QuorateError } from "../../base/index.js";
+import type { Quorate } from "../../client/index.js";
+import { BenchCluster } from "./cluster.js";
+import { fill } from "./fill.js";
+import type { LoadSettings } from "./options.js";
+import { benchPools } from "./postgres.js";
+import { readBack, type ReadBack } from "./read-back.js";
+import { note } from "../output.js";
 
 /** Coordinator and hand take turns of this length: what disturbs the machine disturbs both. */
 const TURN_SECONDS = 2;

@@ -2,8 +2,8 @@
  * Work that must be there before something is measured: a number of operations as fast as they go, within a bound of time, with progress.
  */
 import { performance } from "node:perf_hooks";
-import type { End, Issue } from "../bench/recorder.js";
-import { note } from "./output.js";
+import type { End, Issue } from "../../bench/recorder.js";
+import { note } from "../output.js";
 
 const OUTSTANDING = 1024;
 const PROGRESS_MS = 2000;

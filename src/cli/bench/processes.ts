@@ -4,7 +4,7 @@
 import { spawn, type ChildProcess } from "node:child_process";
 import { closeSync, openSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { PROGRAM } from "./local-cluster.js";
+import { PROGRAM } from "../local-cluster.js";
 
 const LOG_CHARS = 2000;
 

@@ -3,10 +3,10 @@
  *
  * A read that comes to a follower is passed on by it to the leader, which answers after a quorum has confirmed it.
  */
-import { formatNodeId, messageOf, QuorateError, type NodeId, type Zxid } from "../base/index.js";
-import { Endpoint } from "../client/endpoint.js";
-import { nodeStatus } from "../client/node-calls.js";
-import { UNARY_METHODS } from "../wire/index.js";
+import { formatNodeId, messageOf, QuorateError, type NodeId, type Zxid } from "../../base/index.js";
+import { Endpoint } from "../../client/endpoint.js";
+import { nodeStatus } from "../../client/node-calls.js";
+import { UNARY_METHODS } from "../../wire/index.js";
 
 const READ_PATH = "/quorate.v1.Coordinator/Read";
 const STATUS_TIMEOUT_MS = 5_000;
