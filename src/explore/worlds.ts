@@ -19,6 +19,7 @@ export interface Exploration {
 const COMMIT: CommitBounds = {
   ...{ crashes: 0, ticks: 0, inquiries: 0, clientAborts: 0 },
   ...{ retries: false, ages: false, failover: true, alwaysYes: false },
+  ...{ readOnly: false, alone: false, onePhase: [true, true] as const },
 };
 
 const ZAB: ZabBounds = {
@@ -34,6 +35,10 @@ export const EXPLORATIONS: readonly Exploration[] = [
   commit("commit-failover-inquiry", { alwaysYes: true, inquiries: 1 }),
   commit("commit-failover-abort", { alwaysYes: true, clientAborts: 1 }),
   commit("commit-failover-crash", { alwaysYes: true, crashes: 1 }),
+  commit("commit-read-only", { failover: false, readOnly: true }),
+  commit("commit-failover-read-only", { alwaysYes: true, readOnly: true }),
+  commit("commit-delegated", { alone: true, retries: true, crashes: 1, ticks: 1, clientAborts: 1 }),
+  commit("commit-delegated-second", { alone: true, onePhase: [false, true], retries: true, inquiries: 1, crashes: 1 }),
   zab("broadcast", { proposals: 2 }),
   zab("reelection", { crashes: 1, proposals: 1, ticks: 1, elections: 4 }),
   zab("two-crashes", { crashes: 2, proposals: 2 }),

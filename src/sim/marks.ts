@@ -26,6 +26,7 @@ const RARE_WORDS: Readonly<Record<BuggifyPoint, string>> = {
   "early-conclusion": "an election was concluded without waiting for a better vote",
   "compact-at-once": "a log was cut right behind its checkpoint",
   "sweep-one": "a new leader took up one transaction a turn",
+  "two-phases-anyway": "a transaction of one voter was not delegated to it",
   "retry-at-once": "a failed call was repeated without a pause",
   "call-twice": "a call was sent twice",
   "call-times-out-early": "a call was given up at once",

@@ -35,6 +35,7 @@ export const OPTIONS: CoordinatorOptions = {
   doneDelayMs: 20,
   forgetBatchMax: 100,
   openTransactionsMax: 1_000,
+  delegation: true,
 };
 
 export class Desk {

@@ -90,7 +90,7 @@ export class DeskWorld implements Interpreter {
         const decision = plain[1] === "commit" ? "commit" : "abort";
         const yes = plain.slice(2);
         const reason = decision === "commit" ? undefined : "timeout";
-        desk.inject({ kind: "DECIDE", gid: this.#gid(first), decision, reason, detail: "", yes, readOnly: [] });
+        desk.inject({ kind: "DECIDE", gid: this.#gid(first), decision, reason, detail: "", yes, readOnly: [], refusedBy: "" });
         break;
       }
       case "begun": {
@@ -98,7 +98,7 @@ export class DeskWorld implements Interpreter {
         const gid = this.#gid(first);
         const branches = plain.slice(1).map(branchOf);
         desk.inject({ kind: "OPEN", gid, client: "", timeoutMs: 10_000, branches });
-        desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches, votes: [] });
+        desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches, votes: [], delegated: false });
         break;
       }
       case "pass":
