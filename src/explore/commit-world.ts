@@ -123,7 +123,7 @@ export class CommitWorld implements World {
     if (state.told !== undefined) marks.push(`told ${state.told}`);
     if (rows.every((row) => row === "committed")) marks.push("both committed");
     if (this.#bounds.alone && rows[0] === "committed") marks.push("committed");
-    if (this.#bounds.alone && rows[0] === "rolled-back") marks.push("refused");
+    if (this.#bounds.alone && rows[0] === "rolled-back") marks.push("rolled back");
     if (this.#bounds.alone && rows[0] === "committed" && state.told === undefined) marks.push("committed and nobody was told");
     const dropped = this.#rules.readOnlyIn(state.log);
     if (dropped.length > 0) marks.push(dropped.length === 1 ? "committed with a reader" : "committed with readers only");
