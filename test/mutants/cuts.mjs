@@ -38,6 +38,13 @@ export const CUT_MUTANTS = [
         find: '      this.#outcomes.set(key, "rolled-back");\n      return this.#refused(gid, branch, why ?? "unknown branch");',
         replace: '      return this.#refused(gid, branch, why ?? "unknown branch");',
       },
+    ],
+  },
+  {
+    id: "62-world",
+    rule: "A refused one-phase commit is refused for ever: the participant keeps the row that says so (the explorer's participant).",
+    model: true,
+    edits: [
       {
         file: "explore/commit-participant.ts",
         find: '{ ...participant, row: "rolled-back", fence: epoch, saidNo: true }, reply: "refused" }',
