@@ -5,7 +5,7 @@
  * is known by then: a yes after a roll back, or an outcome that turned round, is a broken promise of the participant.
  */
 import type { Prng } from "../../src/base/index.js";
-import type { BranchRef, Participant, PrepareRequest, SettleResult, VoteResult } from "../../src/participant/index.js";
+import type { BranchRef, OnePhaseResult, Participant, PrepareRequest, SettleResult, VoteResult } from "../../src/participant/index.js";
 
 /** `problem` undefined: the repeated call changed nothing. */
 export type DuplicateSink = (problem: string | undefined) => void;
@@ -47,6 +47,20 @@ export function duplicated(inner: Participant, prng: Prng, told: DuplicateSink):
     if (result.kind === "done") remember(ref, outcome);
     return result;
   };
+  const onePhase = async (request: PrepareRequest): Promise<OnePhaseResult> => {
+    const call = async (): Promise<OnePhaseResult> => {
+      if (inner.commitOnePhase === undefined) throw new Error("this participant does not commit in one phase");
+      return inner.commitOnePhase(request);
+    };
+    await first();
+    repeat(async () => {
+      const before = outcomes.get(`${request.gid}/${request.branch}`);
+      return onePhaseProblem(request, before, await call());
+    });
+    const result = await call();
+    remember(request, result.kind === "committed" ? "committed" : "rolled-back");
+    return result;
+  };
   return {
     name: inner.name,
     kind: inner.kind,
@@ -61,6 +75,7 @@ export function duplicated(inner: Participant, prng: Prng, told: DuplicateSink):
       });
       return inner.prepare(request);
     },
+    ...(inner.commitOnePhase === undefined ? {} : { commitOnePhase: (request: PrepareRequest) => onePhase(request) }),
     commit: (ref) => settle(ref, "committed", () => inner.commit(ref)),
     rollback: (ref) => settle(ref, "rolled-back", () => inner.rollback(ref)),
     listInDoubt: (filter) => inner.listInDoubt(filter),
@@ -81,6 +96,12 @@ function voteProblem(ref: BranchRef, before: "committed" | "rolled-back" | undef
   if (before === "rolled-back" && vote !== "no") return `${name}: a prepare repeated after the roll back was answered ${vote}`;
   if (before === "committed" && vote !== "yes") return `${name}: a prepare repeated after the commit was answered ${vote} (${detail})`;
   return undefined;
+}
+
+function onePhaseProblem(ref: BranchRef, before: "committed" | "rolled-back" | undefined, result: OnePhaseResult): string | undefined {
+  const outcome = result.kind === "committed" ? "committed" : "rolled-back";
+  if (before === undefined || before === outcome) return undefined;
+  return `${ref.gid}/${ref.branch}: ${before} in one phase, and then answered ${result.kind}`;
 }
 
 function settleProblem(ref: BranchRef, outcome: "committed" | "rolled-back", result: SettleResult): string | undefined {

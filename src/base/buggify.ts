@@ -16,6 +16,7 @@ export const BUGGIFY_POINTS = [
   "compact-at-once",
   // ---- the driver
   "sweep-one",
+  "two-phases-anyway",
   "retry-at-once",
   "call-twice",
   "call-times-out-early",

@@ -3,16 +3,17 @@
  *
  * Rules: calls of one branch run one after another; a call that is already waiting or running is not run twice; a branch for which
  * a roll back was seen in this process is never prepared afterwards. Decisions have a lane of their own: prepares that wait for
- * locks of prepared branches must not keep the commits that free them from running.
+ * locks of prepared branches must not keep the commits that free them from running. A one-phase commit does work, so it waits with the
+ * prepares.
  * It does not know streams: a reply goes to whoever asked, named by an opaque origin.
  */
 import { messageOf } from "../base/index.js";
 import type { BranchPhase, BranchReply } from "../coordinator/index.js";
-import type { BranchRef, Participant, SettleResult, VoteResult } from "../participant/index.js";
+import type { BranchRef, OnePhaseResult, Participant, SettleResult, VoteResult } from "../participant/index.js";
 import { branchKey } from "./in-doubt-table.js";
 
 export interface ExecutorLimits {
-  /** Prepares running at once. */
+  /** Prepares and one-phase commits running at once. */
   readonly prepareConcurrency: number;
   /** Commits and roll backs running at once. */
   readonly settleConcurrency: number;
@@ -98,6 +99,11 @@ export class BranchExecutor<O> {
     }
     if (this.#join(ref, "prepare", epoch, origin)) return;
     this.#add("prepare", ref, epoch, [origin], false, (job) => this.#runPrepare(job, payload));
+  }
+
+  onePhase(ref: BranchRef, epoch: number, payload: Uint8Array, origin: O): void {
+    if (this.#join(ref, "one-phase", epoch, origin)) return;
+    this.#add("one-phase", ref, epoch, [origin], false, (job) => this.#runOnePhase(job, payload));
   }
 
   /** `byInquiry`: the outcome was asked for, and `origin`, if any, is told although it did not call. */
@@ -215,7 +221,7 @@ export class BranchExecutor<O> {
   }
 
   #enqueue(job: Job<O>): void {
-    const lane = job.phase === "prepare" ? this.#prepares : this.#settles;
+    const lane = job.phase === "prepare" || job.phase === "one-phase" ? this.#prepares : this.#settles;
     lane.queue.push(job);
     this.#pump(lane);
   }
@@ -270,6 +276,20 @@ export class BranchExecutor<O> {
     }
   }
 
+  async #runOnePhase(job: Job<O>, payload: Uint8Array): Promise<void> {
+    const { ref } = job;
+    try {
+      const { commitOnePhase } = this.#participant;
+      if (commitOnePhase === undefined) throw new Error("this participant does not commit in one phase");
+      const request = { gid: ref.gid, branch: ref.branch, payload, epoch: job.epoch };
+      const result = await commitOnePhase.call(this.#participant, request);
+      if (result.kind === "committed") this.#handlers.settled(ref, "commit", { kind: "done" }, false);
+      this.#handlers.reply(onePhaseReply(ref, result), job.origins);
+    } catch (error) {
+      this.#failed(job, error);
+    }
+  }
+
   async #runSettle(job: Job<O>, phase: "commit" | "rollback"): Promise<void> {
     const { ref } = job;
     this.#handlers.settling(ref);
@@ -296,6 +316,11 @@ function voteReply(ref: BranchRef, result: VoteResult): BranchReply {
 function settleReply(ref: BranchRef, phase: "commit" | "rollback", result: SettleResult): BranchReply {
   const { gid, branch } = ref;
   return result.kind === "done" ? { phase, gid, branch, result } : { phase, gid, branch, result };
+}
+
+function onePhaseReply({ gid, branch }: BranchRef, result: OnePhaseResult): BranchReply {
+  const phase = "one-phase";
+  return result.kind === "committed" ? { phase, gid, branch, result: { kind: "done" } } : { phase, gid, branch, result };
 }
 
 function failedReply(job: { readonly phase: BranchPhase; readonly ref: BranchRef }, detail: string): BranchReply {

@@ -106,7 +106,7 @@ export class ParticipantAgent implements EndpointWatcher {
    * Rejects with the participant's own setup error, QUORATE_NO_QUORUM or QUORATE_UNREACHABLE; nothing stays attached then.
    */
   async start(clusterId: string, timeoutMs: number): Promise<void> {
-    const problem = nameProblem("participant", this.participant.name);
+    const problem = nameProblem("participant", this.participant.name) ?? manifestProblem(this.participant);
     if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
     await this.participant.start(clusterId);
     this.#clusterId = clusterId;
@@ -165,9 +165,10 @@ export class ParticipantAgent implements EndpointWatcher {
   }
 
   endpointAdded(endpoint: Endpoint): void {
-    const { name, kind } = this.participant;
+    const { name, kind, manifest } = this.participant;
+    const onePhase = manifest.onePhase === true;
     const link = new AttachLink(endpoint, {
-      hello: () => ({ participant: name, participantKind: kind, instance: this.#options.instance, version: PRODUCT_VERSION }),
+      hello: () => ({ participant: name, participantKind: kind, instance: this.#options.instance, version: PRODUCT_VERSION, onePhase }),
       inDoubt: () => this.#doubts.open(performance.now()),
       onOpen: () => {
         this.#options.onEvent({ kind: "attached", participant: name, address: endpoint.address, inDoubt: this.#doubts.size });
@@ -218,8 +219,10 @@ export class ParticipantAgent implements EndpointWatcher {
     if (frame.view?.clusterId === this.#clusterId) this.#forgetting?.told(frame.view.forgottenBelowMs);
     for (const call of frame.calls) {
       const ref: BranchRef = { gid: call.gid, branch: call.branch };
-      if (call.phase !== "prepare") this.#executor.settle(ref, call.phase, link, false);
-      else if (!this.#closed) this.#executor.prepare(ref, call.epoch, call.payload, link);
+      if (call.phase === "commit" || call.phase === "rollback") this.#executor.settle(ref, call.phase, link, false);
+      else if (this.#closed) continue;
+      else if (call.phase === "prepare") this.#executor.prepare(ref, call.epoch, call.payload, link);
+      else this.#executor.onePhase(ref, call.epoch, call.payload, link);
     }
     for (const { gid, branch, answer } of frame.answers) {
       const ref: BranchRef = { gid, branch };
@@ -259,7 +262,7 @@ export class ParticipantAgent implements EndpointWatcher {
 
   #failed(ref: BranchRef, phase: BranchPhase, message: string): void {
     this.#counts.failed++;
-    if (phase !== "prepare") this.#doubts.settleFailed(ref, performance.now());
+    if (phase === "commit" || phase === "rollback") this.#doubts.settleFailed(ref, performance.now());
     this.#options.onEvent({ kind: "call-failed", participant: this.participant.name, gid: ref.gid, branch: ref.branch, phase, message });
   }
 
@@ -307,6 +310,11 @@ export class ParticipantAgent implements EndpointWatcher {
     const link = endpoint === undefined ? undefined : this.#links.get(endpoint);
     return link?.open === true ? link : undefined;
   }
+}
+
+function manifestProblem({ name, manifest, commitOnePhase }: Participant): string | undefined {
+  if (manifest.onePhase !== true || commitOnePhase !== undefined) return undefined;
+  return `the manifest of participant "${name}" says onePhase, but it has no commitOnePhase`;
 }
 
 function shortened(reply: BranchReply): BranchReply {

@@ -30,7 +30,10 @@ export function zabOptions(settings: Tunables): ZabOptions {
   };
 }
 
-export function coordinatorOptions(settings: Tunables): CoordinatorOptions {
+/** What the rooms of a replica are made of: every tunable, and what is not a number. */
+export type ReplicaSettings = Tunables & Pick<Settings, "delegation">;
+
+export function coordinatorOptions(settings: ReplicaSettings): CoordinatorOptions {
   return {
     transactionTimeoutMs: settings.transactionTimeoutMs,
     clientLostMs: settings.clientLostMs,
@@ -47,10 +50,11 @@ export function coordinatorOptions(settings: Tunables): CoordinatorOptions {
     doneDelayMs: settings.doneDelayMs,
     forgetBatchMax: settings.forgetBatchMax,
     openTransactionsMax: settings.openTransactionsMax,
+    delegation: settings.delegation,
   };
 }
 
-export function replicaOptions(id: NodeId, clusterId: string, settings: Tunables): ReplicaOptions {
+export function replicaOptions(id: NodeId, clusterId: string, settings: ReplicaSettings): ReplicaOptions {
   return {
     id,
     clusterId,

@@ -329,6 +329,18 @@ const TRANSACTIONS = {
   ),
 } as const satisfies Record<string, IntegerRow>;
 
+const DELEGATION = {
+  delegation: {
+    type: "boolean",
+    room: "transactions",
+    default: true,
+    reason:
+      "A transaction that one participant alone decides (one asked branch, every other read-only) is committed there in one phase: one call and one sync at the participant " +
+      "instead of two, and its locks are held for its own transaction only. The price: that call waits for the BEGIN record, and when the participant is lost in between, " +
+      "the transaction waits for it, undecided: a timeout cannot abort it, and the client is told that the outcome is unknown. `false` asks for a vote first, always.",
+  },
+} as const satisfies Record<string, BooleanRow>;
+
 const REPLICA = {
   clockSkewMs: integer(
     "replica",
@@ -399,7 +411,7 @@ const SERVER = {
 } as const satisfies Record<string, IntegerRow>;
 
 /** Every setting by its key: the name in a YAML file. Flags are `--kebab-case`, variables `QUORATE_UPPER_SNAKE`. */
-export const SETTINGS = { ...NODE, ...CONSENSUS, ...TRANSACTIONS, ...REPLICA, ...STORAGE, ...TRANSPORT, ...SERVER };
+export const SETTINGS = { ...NODE, ...CONSENSUS, ...TRANSACTIONS, ...DELEGATION, ...REPLICA, ...STORAGE, ...TRANSPORT, ...SERVER };
 
 export type SettingKey = keyof typeof SETTINGS;
 export type Settings = { readonly [K in SettingKey]: ValueOf<(typeof SETTINGS)[K]> };

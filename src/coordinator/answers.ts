@@ -23,6 +23,7 @@ const CODES: Readonly<Record<RefusalReason, ErrorCode>> = {
   "too-large": "QUORATE_TOO_LARGE",
   "already-decided": "QUORATE_ALREADY_DECIDED",
   "incomplete-votes": "QUORATE_INTERNAL",
+  delegated: "QUORATE_WRONG_STATE",
   "version-conflict": "QUORATE_CONFLICT",
   "not-forgettable": "QUORATE_WRONG_STATE",
   invalid: "QUORATE_INVALID_ARGUMENT",
@@ -71,6 +72,15 @@ export function outcomeUnknown(gid: Gid | undefined): Answer {
     outcome: "unknown",
     retry: "same-request-id",
   });
+}
+
+/** A delegated transaction at its deadline: its participant may have committed it, or may be about to, and cannot be asked now. */
+export function delegatedUnknown(gid: Gid, participant: string, timeoutMs: number): Answer {
+  return errorAnswer(
+    "QUORATE_OUTCOME_UNKNOWN",
+    `transaction ${gid} was delegated to participant "${participant}", which has not answered within ${timeoutMs} ms: it may be committed; ask for its outcome`,
+    { gid, outcome: "unknown", retry: "never" },
+  );
 }
 
 export interface RecordedDecision {

@@ -14,7 +14,8 @@ export type ClientSession = number;
 /** One attached instance of a participant: one stream on this node. Unique within the process life. */
 export type InstanceId = number;
 
-export type BranchPhase = "prepare" | "commit" | "rollback";
+/** `one-phase`: do the work and commit it, or refuse it for ever; only of a delegated transaction. The others: see docs/protocol.md. */
+export type BranchPhase = "prepare" | "commit" | "rollback" | "one-phase";
 
 /** One call to a participant instance. At-least-once: every call may be repeated and reordered. */
 export interface BranchCall {
@@ -22,10 +23,10 @@ export interface BranchCall {
   readonly phase: BranchPhase;
   readonly gid: Gid;
   readonly branch: string;
-  /** The leader's epoch: fences prepare. A decision is never refused for its epoch. */
+  /** The leader's epoch: fences prepare and one-phase commit. A decision is never refused for its epoch. */
   readonly epoch: number;
   readonly attempt: number;
-  /** The work, for prepare. Empty otherwise. */
+  /** The work, for prepare and one-phase commit. Empty otherwise. */
   readonly payload: Uint8Array;
 }
 
@@ -37,7 +38,19 @@ export type BranchReply =
       readonly branch: string;
       readonly result: { readonly kind: "vote"; readonly vote: Vote; readonly detail: string };
     }
-  | { readonly phase: "commit" | "rollback"; readonly gid: Gid; readonly branch: string; readonly result: { readonly kind: "done" } }
+  | {
+      readonly phase: "commit" | "rollback" | "one-phase";
+      readonly gid: Gid;
+      readonly branch: string;
+      readonly result: { readonly kind: "done" };
+    }
+  /** To a one-phase commit: not committed, and never will be. Durable before it is said. */
+  | {
+      readonly phase: "one-phase";
+      readonly gid: Gid;
+      readonly branch: string;
+      readonly result: { readonly kind: "refused"; readonly detail: string };
+    }
   | {
       readonly phase: "commit" | "rollback";
       readonly gid: Gid;
@@ -48,7 +61,7 @@ export type BranchReply =
         readonly detail: string;
       };
     }
-  /** Could not be done now: retried with back-off. For prepare this is no vote. */
+  /** Could not be done now: retried with back-off. For prepare this is no vote, for one-phase no outcome. */
   | {
       readonly phase: BranchPhase;
       readonly gid: Gid;
@@ -92,6 +105,8 @@ export interface CoordinatorOptions {
   readonly doneDelayMs: number;
   readonly forgetBatchMax: number;
   readonly openTransactionsMax: number;
+  /** A transaction that one participant alone decides is delegated to it: see docs/protocol.md, condition 10. */
+  readonly delegation: boolean;
 }
 
 export interface Alarm {
@@ -127,7 +142,8 @@ export interface Coordinator {
   applied(entry: StampedCommand, zxid: Zxid, result: ApplyResult, nowMs: number): void;
   clientUp(session: ClientSession, client: string, nowMs: number): void;
   clientDown(session: ClientSession, nowMs: number): void;
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, nowMs: number): void;
+  /** `onePhase`: this instance knows one-phase commit. Others are never sent it. */
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, nowMs: number, onePhase?: boolean): void;
   instanceDown(instance: InstanceId, nowMs: number): void;
   replies(instance: InstanceId, replies: readonly BranchReply[], nowMs: number): void;
   /** On any node: followers answer what their applied state allows. */

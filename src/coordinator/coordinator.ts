@@ -119,10 +119,10 @@ class LeaderDriver implements Coordinator {
     this.#clients.down(session, nowMs);
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, _nowMs: number): void {
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, _nowMs: number, onePhase = false): void {
     this.#attached.set(instance, { participant, participantKind });
     if (this.#established) this.#chores.register(participant, participantKind);
-    this.#courier.instanceUp(instance, participant);
+    this.#courier.instanceUp(instance, participant, onePhase);
   }
 
   instanceDown(instance: InstanceId, nowMs: number): void {
@@ -148,7 +148,10 @@ class LeaderDriver implements Coordinator {
     if (reply.phase !== branch.phase || branch.status === "settled" || branch.status === "idle") return;
     switch (result.kind) {
       case "done":
+        if (reply.phase === "one-phase") return this.#decider.settledInOnePhase(branch, "yes", "");
         return this.#decider.acknowledged(branch, nowMs);
+      case "refused":
+        return this.#decider.settledInOnePhase(branch, "no", result.detail);
       case "failed":
         if (branch.status === "sent" && this.#courier.failed(branch, result.detail, nowMs)) this.#decider.released(branch);
         return;
@@ -196,7 +199,7 @@ class LeaderDriver implements Coordinator {
         if (this.#courier.timedOut(owner, nowMs)) this.#decider.released(owner);
         return;
       case "drive":
-        return this.#decider.deadline(owner);
+        return this.#decider.deadline(owner, nowMs);
       case "line":
         return this.#courier.lineTimer(owner, nowMs);
       case "client":
@@ -383,7 +386,8 @@ class LeaderDriver implements Coordinator {
       case "DECIDE": {
         const drive = this.#drives.get(command.gid);
         if (command.decision === "commit") return drive === undefined ? undefined : this.#decider.commitRefused(drive, nowMs);
-        if (drive !== undefined) this.#decider.abortRefused(drive, answer, nowMs);
+        if (drive !== undefined && refused.reason === "delegated") this.#decider.abortHeld(drive);
+        else if (drive !== undefined) this.#decider.abortRefused(drive, answer, nowMs);
         return this.#inquiries.decided(command.gid);
       }
       case "FORGET":

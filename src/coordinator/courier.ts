@@ -21,6 +21,7 @@ const RESUME_SLICE = 2_000;
 interface Instance {
   readonly id: InstanceId;
   readonly line: ParticipantLine;
+  readonly onePhase: boolean;
   /** Branches whose call to this instance has no reply yet. */
   readonly outstanding: BranchList;
 }
@@ -103,10 +104,15 @@ export class Courier {
     return this.#instances.get(instance)?.line.name;
   }
 
+  /** Some attached instance of it knows one-phase commit. */
+  knowsOnePhase(participant: string): boolean {
+    return this.#lines.get(participant)?.instances.some((instance) => instance.onePhase) === true;
+  }
+
   /** A new instance takes everything that waits for its participant, the paused branches too. */
-  instanceUp(id: InstanceId, participant: string): void {
+  instanceUp(id: InstanceId, participant: string, onePhase = false): void {
     const line = this.#line(participant);
-    const instance: Instance = { id, line, outstanding: new BranchList() };
+    const instance: Instance = { id, line, onePhase, outstanding: new BranchList() };
     this.#instances.set(id, instance);
     line.instances.push(instance);
     if (!this.#active) return;
@@ -197,7 +203,8 @@ export class Courier {
       wheel.set(line, nowMs + options.breakerOpenMs);
     }
     if (branch.phase !== "prepare" && branch.failures >= options.attemptsBeforePause) {
-      if (!branch.owed) return true;
+      // The outcome of a one-phase commit is owed to the log: it is asked for until it is known.
+      if (!branch.owed && branch.phase !== "one-phase") return true;
       this.#park(branch, "paused");
       line.waiting.add(branch);
       this.#paused++;
@@ -231,15 +238,15 @@ export class Courier {
     line.breaker = "half-open";
     // When nobody waits the next call is the probe.
     let probe = line.waiting.first;
-    while (probe?.status === "paused") probe = probe.listNext;
-    if (probe !== undefined && line.instances.length > 0) this.#transmit(probe, line, nowMs);
+    while (probe !== undefined && (probe.status === "paused" || !canTake(line, probe))) probe = probe.listNext;
+    if (probe !== undefined) this.#transmit(probe, line, nowMs);
   }
 
   #dispatch(branch: BranchDrive, nowMs: number): void {
     const line = this.#line(branch.participant);
     // First out of the lists, so that a probe that changes its phase does not wait for itself.
     this.#park(branch, "held");
-    if (line.instances.length === 0) {
+    if (!canTake(line, branch)) {
       branch.status = "unattached";
       line.waiting.add(branch);
     } else if (line.breaker === "open" || (line.breaker === "half-open" && this.#probing(line))) {
@@ -257,8 +264,9 @@ export class Courier {
     const { outbox, options, wheel, buggify } = this.#context;
     if (line.instances.length > 1 && buggify?.("other-instance") === true) branch.instance = undefined;
     let instance = branch.instance === undefined ? undefined : this.#instances.get(branch.instance);
-    if (instance === undefined) {
-      instance = must(line.instances[line.turn++ % line.instances.length], "attached instance");
+    if (instance === undefined || !serves(instance, branch)) {
+      do instance = must(line.instances[line.turn++ % line.instances.length], "attached instance");
+      while (!serves(instance, branch));
       branch.instance = instance.id;
     }
     branch.status = "sent";
@@ -275,7 +283,7 @@ export class Courier {
       branch: branch.id,
       epoch: this.#epoch,
       attempt: branch.attempt,
-      payload: branch.phase === "prepare" ? branch.payload : NO_PAYLOAD,
+      payload: branch.phase === "prepare" || branch.phase === "one-phase" ? branch.payload : NO_PAYLOAD,
     };
     outbox.call(call);
     if (buggify?.("call-twice") === true) outbox.call(call);
@@ -324,4 +332,13 @@ export class Courier {
     }
     return line;
   }
+}
+
+/** An instance of an earlier version would end its stream at a phase that it does not know. */
+function serves(instance: Instance, branch: BranchDrive): boolean {
+  return branch.phase !== "one-phase" || instance.onePhase;
+}
+
+function canTake(line: ParticipantLine, branch: BranchDrive): boolean {
+  return line.instances.some((instance) => serves(instance, branch));
 }

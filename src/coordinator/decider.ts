@@ -2,14 +2,15 @@
  * One transaction from its votes to the last acknowledgement.
  *
  * Decides when a DECIDE is proposed and which branches are told what. Rules it keeps: a commit is proposed only with a vote of every
- * listed branch, counted as a set by branch id; every abort is a proposal; nobody is told or answered before the decision is applied.
+ * listed branch, counted as a set by branch id; every abort is a proposal; nobody is told or answered before the decision is applied;
+ * a one-phase commit is sent only when its delegated BEGIN is applied, and then only its participant's answer decides.
  */
 import { assert, must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
-import { owes } from "../txn/index.js";
+import { DELEGATION_LEVEL, owes, soleVoter } from "../txn/index.js";
 import type { AbortReason, BranchSpec, Lookup, Transaction, Vote } from "../txn/index.js";
 import type { InstanceId } from "./api.js";
-import { alreadyDecidedAnswer, decidedAnswer, decisionIn, gidError } from "./answers.js";
+import { alreadyDecidedAnswer, decidedAnswer, decisionIn, delegatedUnknown, gidError } from "./answers.js";
 import type { RecordedDecision } from "./answers.js";
 import type { Chores } from "./chores.js";
 import type { Clients } from "./clients.js";
@@ -21,6 +22,7 @@ import type { Stage, Waiter, WaiterKind } from "./drive.js";
 import { verdictOf } from "./inquiry.js";
 import type { Answer } from "./request.js";
 import { viewOf } from "./views.js";
+import { votesOf, whyMissing } from "./votes.js";
 
 /** Requests that may wait for one gid. More are told to come back. */
 const WAITERS_MAX = 1024;
@@ -92,11 +94,16 @@ export class Decider {
   #carryOn(drive: Drive, transaction: Transaction, nowMs: number): void {
     drive.list(transaction.branches);
     for (const { id, participant, vote } of transaction.branches) if (vote !== undefined) this.#bring(drive, id, participant, vote);
-    this.#prepare(drive, nowMs);
+    drive.delegated = transaction.delegated;
+    if (drive.delegated) this.#commitInOnePhase(drive, nowMs);
+    else this.#prepare(drive, nowMs);
     this.#decideIfReady(drive);
   }
 
-  /** Proposes BEGIN and, in parallel, asks the participants. With every vote brought, the decision goes out in the same batch. */
+  /**
+   * Proposes BEGIN and, in parallel, asks the participants; not when it is delegated. With every vote brought, the decision goes out in
+   * the same batch.
+   */
   begin(
     drive: Drive,
     branches: readonly BranchSpec[],
@@ -108,8 +115,9 @@ export class Decider {
     // What an earlier Commit listed with other contents and nobody was asked for yet must never be asked for.
     for (const branch of drive.replaced(branches)) this.#courier.settle(branch);
     drive.list(branches);
-    const { gid, client, timeoutMs } = drive;
-    this.#context.outbox.propose({ kind: "BEGIN", gid, client, timeoutMs, branches: sortedById(branches), votes });
+    drive.delegated = this.#delegates(drive, branches, votes);
+    const { gid, client, timeoutMs, delegated } = drive;
+    this.#context.outbox.propose({ kind: "BEGIN", gid, client, timeoutMs, branches: sortedById(branches), votes, delegated });
     for (const { branch, vote } of votes) {
       const spec = must(
         branches.find((candidate) => candidate.id === branch),
@@ -117,24 +125,49 @@ export class Decider {
       );
       this.#bring(drive, branch, spec.participant, vote);
     }
-    this.#prepare(drive, nowMs);
+    // Whatever a stray prepare of an earlier leader says from now on is no vote.
+    if (drive.delegate !== undefined) drive.delegate.phase = "one-phase";
+    else this.#prepare(drive, nowMs);
     this.#decideIfReady(drive);
+  }
+
+  /**
+   * Whether one participant alone decides, and is known to be able to. Not when some branch of it was asked to prepare before: that
+   * answer may still be under way.
+   */
+  #delegates(drive: Drive, branches: readonly BranchSpec[], votes: readonly { readonly branch: string; readonly vote: Vote }[]): boolean {
+    const { options, state, buggify } = this.#context;
+    if (!options.delegation || state.meta().featureLevel < DELEGATION_LEVEL || buggify?.("two-phases-anyway") === true) return false;
+    const sole = soleVoter(branches, votes);
+    if (sole === undefined || drive.branches.some((branch) => branch.attempt > 0)) return false;
+    return this.#courier.knowsOnePhase(sole.participant);
   }
 
   /** BEGIN was not taken, or refused at apply: votes are kept, nothing counts until another Commit. */
   unseal(drive: Drive, stage: "open" | "unrecorded", nowMs: number): void {
     if (drive.stage !== "sealing") return;
     drive.stage = stage;
+    if (drive.delegate !== undefined) drive.delegate.phase = "prepare";
+    drive.delegated = false;
     if (stage === "open") this.#clients.track(drive, nowMs);
+    // Wanted while the BEGIN was under way, when it would have been refused.
+    if (drive.abortWanted !== undefined) this.#decideIfReady(drive);
   }
 
   sealed(drive: Drive, transaction: Transaction, nowMs: number): void {
     if (drive.stage === "decided" || drive.stage === "sealed") return;
-    const asked = drive.stage === "sealing";
+    const asked = drive.stage === "sealing" && drive.delegated === transaction.delegated;
     drive.stage = "sealed";
     this.#clients.untrack(drive);
-    if (asked) this.#decideIfReady(drive);
-    else this.#carryOn(drive, transaction, nowMs);
+    if (!asked) return this.#carryOn(drive, transaction, nowMs);
+    if (drive.delegated) this.#commitInOnePhase(drive, nowMs);
+    this.#decideIfReady(drive);
+  }
+
+  /** Only here: the record is committed and applied, so every later leader knows that it must ask the participant. */
+  #commitInOnePhase(drive: Drive, nowMs: number): void {
+    const delegate = must(drive.delegate, "branch of a delegated transaction");
+    if (delegate.vote === undefined) this.#courier.send(delegate, "one-phase", nowMs);
   }
 
   #prepare(drive: Drive, nowMs: number): void {
@@ -180,6 +213,16 @@ export class Decider {
     this.#decideIfReady(drive);
   }
 
+  /** The participant has committed, or refused for ever, in one phase: that is the vote, and the record of it is the decision. */
+  settledInOnePhase(branch: BranchDrive, vote: "yes" | "no", detail: string): void {
+    this.#courier.replied(branch, "idle");
+    if (branch.vote !== undefined || branch.drive.stage === "decided") return;
+    branch.vote = vote;
+    branch.voteDetail = clip(detail, DETAIL_CHARS_MAX);
+    branch.drive.missing--;
+    this.#decideIfReady(branch.drive);
+  }
+
   /** A vote for a transaction that nobody waits for: a participant that says yes holds locks, so it gets the outcome at once. */
   strayVote(instance: InstanceId, gid: Gid, branch: string, vote: Vote): void {
     if (vote !== "yes") return;
@@ -189,7 +232,7 @@ export class Decider {
 
   #decideIfReady(drive: Drive): void {
     if (drive.deciding !== undefined || drive.stage === "decided") return;
-    if (drive.abortWanted !== undefined) {
+    if (drive.abortWanted !== undefined && !drive.delegated) {
       this.abort(drive, drive.abortWanted.reason, drive.abortWanted.detail);
       return;
     }
@@ -197,34 +240,57 @@ export class Decider {
     const refused = drive.branches.find((branch) => branch.listed && branch.vote === "no");
     if (refused !== undefined) {
       const why = refused.voteDetail === "" ? "" : `: ${refused.voteDetail}`;
-      this.abort(drive, "vote-no", `branch "${refused.id}" of participant "${refused.participant}" voted no${why}`);
+      const detail = `branch "${refused.id}" of participant "${refused.participant}" voted no${why}`;
+      if (drive.delegated) this.#proposeAbort(drive, "vote-no", clip(detail, DETAIL_CHARS_MAX), refused.id);
+      else this.abort(drive, "vote-no", detail);
       return;
     }
     if (drive.missing > 0) return;
     drive.deciding = "commit";
     const { gid } = drive;
     const { yes, readOnly } = votesOf(drive);
-    this.#context.outbox.propose({ kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes, readOnly });
+    this.#context.outbox.propose({ kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes, readOnly, refusedBy: "" });
   }
 
-  /** Proposes the abort, unless a decision is on its way: the first one in the log wins whatever is proposed here. */
+  /**
+   * Proposes the abort, unless a decision is on its way: the first one in the log wins whatever is proposed here. A delegated transaction
+   * is its participant's to refuse: the wish counts only when its BEGIN comes to nothing.
+   */
   abort(drive: Drive, reason: AbortReason, detail: string): void {
     if (drive.stage === "decided") return;
     drive.abortWanted ??= { reason, detail: clip(detail, DETAIL_CHARS_MAX) };
-    if (drive.deciding !== undefined) return;
-    drive.deciding = "abort";
-    const wanted = drive.abortWanted;
-    const { gid } = drive;
-    const { yes, readOnly } = votesOf(drive);
-    this.#context.outbox.propose({ kind: "DECIDE", gid, decision: "abort", reason: wanted.reason, detail: wanted.detail, yes, readOnly });
+    if (drive.deciding !== undefined || drive.delegated) return;
+    this.#proposeAbort(drive, drive.abortWanted.reason, drive.abortWanted.detail, "");
   }
 
-  deadline(drive: Drive): void {
+  #proposeAbort(drive: Drive, reason: AbortReason, detail: string, refusedBy: string): void {
+    drive.deciding = "abort";
+    const { gid } = drive;
+    const { yes, readOnly } = votesOf(drive);
+    this.#context.outbox.propose({ kind: "DECIDE", gid, decision: "abort", reason, detail, yes, readOnly, refusedBy });
+  }
+
+  deadline(drive: Drive, nowMs: number): void {
+    if (drive.delegated && drive.stage !== "decided") return this.#delegatedDeadline(drive, nowMs);
     const missing = drive.branches.find((branch) => branch.listed && branch.vote === undefined);
     const stage = drive.stage === "open" || drive.stage === "opening" ? "no Commit came" : "undecided";
     const why =
       missing === undefined ? stage : `no vote of branch "${missing.id}" of participant "${missing.participant}": ${whyMissing(missing)}`;
     this.abort(drive, "timeout", `${why} within ${drive.timeoutMs} ms`);
+  }
+
+  /** Nobody here may decide it. Whoever waits is told that the outcome is not known; whoever asks later waits as long again. */
+  #delegatedDeadline(drive: Drive, nowMs: number): void {
+    const { gid, timeoutMs } = drive;
+    const { participant } = must(drive.delegate, "branch of a delegated transaction");
+    this.#context.wheel.set(drive, nowMs + timeoutMs);
+    if (drive.deciding !== undefined) return;
+    this.abort(drive, "timeout", `undecided within ${timeoutMs} ms`);
+    const unknown = delegatedUnknown(gid, participant, timeoutMs);
+    const found = this.#context.state.lookup(gid);
+    this.answerWaiters(drive, ({ kind }) =>
+      kind === "outcome" ? { kind: "transaction", transaction: viewOf(gid, found, drive) } : unknown,
+    );
   }
 
   /** The DECIDE was not taken by the replica. */
@@ -245,6 +311,11 @@ export class Decider {
     drive.deciding = undefined;
     if (drive.abortWanted !== undefined) this.#decideIfReady(drive);
     else if (!drive.timerSet) this.#context.wheel.set(drive, nowMs + drive.timeoutMs);
+  }
+
+  /** An abort was refused at apply because the transaction is delegated: its participant is being asked, and decides. */
+  abortHeld(drive: Drive): void {
+    if (drive.stage !== "decided") drive.deciding = undefined;
   }
 
   /** An abort was refused at apply: the gid is below the floor or malformed, so there is nothing to decide. */
@@ -411,23 +482,6 @@ function decidedFor(kind: WaiterKind, gid: Gid, recorded: RecordedDecision, foun
     case "enlist":
       return alreadyDecidedAnswer(gid, recorded);
   }
-}
-
-function votesOf(drive: Drive): { readonly yes: string[]; readonly readOnly: string[] } {
-  const yes: string[] = [];
-  const readOnly: string[] = [];
-  for (const branch of drive.branches) {
-    if (!branch.listed) continue;
-    if (branch.vote === "yes") yes.push(branch.id);
-    else if (branch.vote === "read-only") readOnly.push(branch.id);
-  }
-  return { yes, readOnly };
-}
-
-function whyMissing(branch: BranchDrive): string {
-  if (branch.status === "unattached") return "no instance of it is attached";
-  if (branch.lastError !== undefined) return `asked ${branch.attempt} times, last error: ${branch.lastError}`;
-  return branch.status === "held" ? "its participant keeps failing" : `asked ${branch.attempt} times, no reply`;
 }
 
 function sortedById(branches: readonly BranchSpec[]): readonly BranchSpec[] {

@@ -115,6 +115,11 @@ export class Drive extends Timed {
   branches: BranchDrive[] = [];
   /** Listed branches without a vote. */
   missing = 0;
+  /**
+   * Its sole voter commits in one phase, once this BEGIN is applied: of the BEGIN that is proposed while sealing, of the record once
+   * sealed. Then only the participant's refusal aborts it.
+   */
+  delegated = false;
   /** The DECIDE that is on its way. */
   deciding: Decision | undefined = undefined;
   /** Why it is to be aborted, kept so that a refused proposal can be repeated. */
@@ -135,6 +140,11 @@ export class Drive extends Timed {
   find(id: string, participant: string): BranchDrive | undefined {
     for (const branch of this.branches) if (branch.id === id && branch.participant === participant) return branch;
     return undefined;
+  }
+
+  /** Of a delegated transaction: the branch that commits in one phase. */
+  get delegate(): BranchDrive | undefined {
+    return this.delegated ? this.branches.find((branch) => branch.listed && branch.mode === "asked") : undefined;
   }
 
   /** A branch that was asked under this id with other contents: its participant may hold that other work. */

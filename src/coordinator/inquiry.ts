@@ -76,7 +76,7 @@ export class Inquiries {
     }
     this.#pending.set(gid, [{ instance, participant, branch }]);
     const detail = `branch "${branch}" asked for the outcome of a transaction without a record`;
-    outbox.propose({ kind: "DECIDE", gid, decision: "abort", reason: "inquiry", detail, yes: [], readOnly: [] });
+    outbox.propose({ kind: "DECIDE", gid, decision: "abort", reason: "inquiry", detail, yes: [], readOnly: [], refusedBy: "" });
   }
 
   /**

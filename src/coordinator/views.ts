@@ -100,7 +100,7 @@ function phaseOf(transaction: Transaction, branch: BranchRecord, driven: BranchD
   const waiting = driven?.status === "unattached" ? ", no instance attached" : "";
   if (transaction.decision === undefined) {
     const vote = branch.vote ?? driven?.vote;
-    if (vote === undefined) return `preparing${waiting}`;
+    if (vote === undefined) return `${transaction.delegated ? "committing in one phase" : "preparing"}${waiting}`;
     return vote === "yes" ? "prepared" : vote === "no" ? "refused" : "read-only";
   }
   if (transaction.decision.decision === "abort") return `rolling-back${waiting}`;

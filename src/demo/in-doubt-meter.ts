@@ -8,6 +8,7 @@ import type {
   BroughtBranch,
   BroughtParticipant,
   InDoubtFilter,
+  OnePhaseResult,
   Participant,
   PrepareRequest,
   SettleResult,
@@ -78,6 +79,17 @@ export function metered(inner: Participant, meter: DoubtSink): Participant {
       if (result.vote === "yes") meter.yes(request);
       return result;
     },
+    // A branch that commits in one phase is never in doubt here; one that an earlier prepare left in doubt no longer is.
+    ...(inner.commitOnePhase === undefined
+      ? {}
+      : {
+          commitOnePhase: async (request: PrepareRequest): Promise<OnePhaseResult> => {
+            if (inner.commitOnePhase === undefined) throw new Error("this participant does not commit in one phase");
+            const result = await inner.commitOnePhase(request);
+            if (result.kind === "committed") meter.outcome(request);
+            return result;
+          },
+        }),
     commit: (ref: BranchRef): Promise<SettleResult> => {
       meter.outcome(ref);
       return inner.commit(ref);

@@ -34,6 +34,7 @@ const OPTIONS: CoordinatorOptions = {
   doneDelayMs: 0,
   forgetBatchMax: 100,
   openTransactionsMax: 1_000,
+  delegation: true,
 };
 
 export interface LogEntry {
@@ -49,7 +50,13 @@ export type LeaderInput =
   | { readonly kind: "request"; readonly request: number; readonly body: Request }
   | { readonly kind: "reply"; readonly instance: number; readonly reply: BranchReply }
   | { readonly kind: "inquiry"; readonly instance: number; readonly inquiry: Inquiry }
-  | { readonly kind: "reattach"; readonly from: number | undefined; readonly to: number; readonly participant: string }
+  | {
+      readonly kind: "reattach";
+      readonly from: number | undefined;
+      readonly to: number;
+      readonly participant: string;
+      readonly onePhase: boolean;
+    }
   /** The clock goes to the next timer. */
   | { readonly kind: "tick" }
   /** The cluster's clock passes the commit window and the margin of inquiries. */
@@ -111,7 +118,7 @@ class Leader implements Subject<LeaderInput, CoordinatorReady, LeaderView> {
         break;
       case "reattach":
         if (input.from !== undefined) driver.instanceDown(input.from, this.#nowMs);
-        driver.instanceUp(input.to, input.participant, "kv", this.#nowMs);
+        driver.instanceUp(input.to, input.participant, "kv", this.#nowMs, input.onePhase);
         break;
       case "tick":
         this.#nowMs = Math.max(this.#nowMs, this.#wakeAtMs);

@@ -3,11 +3,11 @@
  * who are told something. The rules are asked at each (commit-rules.ts).
  */
 import { must } from "../base/index.js";
-import type { CoordinatorReady, InquiryAnswer } from "../coordinator/index.js";
+import type { BranchPhase, CoordinatorReady, InquiryAnswer } from "../coordinator/index.js";
 import type { Decision } from "../txn/index.js";
 import type { LeaderInput } from "./commit-leader.js";
 import type { CommitRules } from "./commit-rules.js";
-import { ofInstance, replaced } from "./commit-state.js";
+import { NAMES, ofInstance, replaced } from "./commit-state.js";
 import type { CommitTables, Draft, Message, Side } from "./commit-state.js";
 import { Numbers } from "./numbers.js";
 import { Violation } from "./search.js";
@@ -68,10 +68,9 @@ export class CommitSteps {
   #tell(next: Draft, side: Side, output: CoordinatorReady): Violation | undefined {
     const { calls, inquiryAnswers, answers } = output;
     for (const { phase, instance } of calls) {
-      const wrong =
-        phase === "prepare" ? undefined : this.#rules.told(next, side, phase === "commit" ? "commit" : "abort", "a participant");
-      if (wrong !== undefined) return wrong;
       const { participant, life } = ofInstance(instance);
+      const wrong = this.#called(next, side, phase, participant);
+      if (wrong !== undefined) return wrong;
       this.send(next, { kind: "call", leader: side, participant, life, phase });
     }
     for (const { instance, answers: replies } of inquiryAnswers) {
@@ -89,11 +88,26 @@ export class CommitSteps {
     return undefined;
   }
 
+  #called(next: Draft, side: Side, phase: BranchPhase, participant: Side): Violation | undefined {
+    switch (phase) {
+      case "prepare":
+        return undefined;
+      case "one-phase":
+        return this.#rules.mayDelegate(next, side);
+      case "commit":
+        return this.#rules.told(next, side, "commit", "a participant");
+      case "rollback":
+        return this.#rules.toldRollback(next, side, NAMES[participant], "a participant");
+    }
+  }
+
   #answered(next: Draft, side: Side, instance: number, answer: InquiryAnswer["answer"]): Violation | undefined {
     if (answer !== "commit" && answer !== "rollback") return undefined;
     const { participant, life } = ofInstance(instance);
     this.send(next, { kind: "told", participant, life, answer });
-    return this.#rules.told(next, side, answer === "commit" ? "commit" : "abort", "a participant that asked");
+    const whom = "a participant that asked";
+    if (answer === "commit") return this.#rules.told(next, side, "commit", whom);
+    return this.#rules.toldRollback(next, side, NAMES[participant], whom);
   }
 
   /** From here on it can be delivered, any number of times. What is meant for a life that is over is lost. */
@@ -114,11 +128,11 @@ function nameOf(input: LeaderInput): string {
     case "request":
       return `request ${input.request}`;
     case "reply":
-      return `reply ${input.instance} ${input.reply.phase} ${input.reply.result.kind === "vote" ? input.reply.result.vote : ""}`;
+      return `reply ${input.instance} ${input.reply.phase} ${input.reply.result.kind === "vote" ? input.reply.result.vote : input.reply.result.kind}`;
     case "inquiry":
       return `inquiry ${input.instance}`;
     case "reattach":
-      return `reattach ${input.from} ${input.to}`;
+      return `reattach ${input.from} ${input.to} ${input.onePhase}`;
     case "apply":
       return `apply ${input.name}`;
     case "resign":

@@ -17,7 +17,7 @@ import { NEW_PARTICIPANT, serve } from "./commit-participant.js";
 import type { ParticipantReply } from "./commit-participant.js";
 import { CommitRules } from "./commit-rules.js";
 import { CommitTables, GID, GID_TIME_MS, instanceOf, NAMES, replaced, SIDES } from "./commit-state.js";
-import type { CommitState, Draft, Side } from "./commit-state.js";
+import type { CommitState, Draft, Pair, Side } from "./commit-state.js";
 import { CommitSteps } from "./commit-steps.js";
 import { Violation } from "./search.js";
 import type { Move, Row, World } from "./search.js";
@@ -36,18 +36,26 @@ export interface CommitBounds {
   /** Whether the cluster's clock may pass the commit window between the leaders. */
   readonly ages: boolean;
   readonly failover: boolean;
-  /** Participants vote yes only. */
+  /** Participants vote yes only, or read-only where they may; a one-phase commit is refused all the same. */
   readonly alwaysYes: boolean;
+  /** A participant may vote read-only, and yes when it is asked again. */
+  readonly readOnly: boolean;
+  /** The transaction has one branch, which its leader may delegate. */
+  readonly alone: boolean;
+  /** Whether each leader hears from its instances that they know one-phase commit. */
+  readonly onePhase: Pair<boolean>;
 }
 
 const BRANCHES = NAMES.map((name) => ({ id: name, participant: name, mode: "asked" as const, payload: new Uint8Array(0) }));
-const COMMIT: Request = { kind: "commit", gid: GID, client: "", timeoutMs: 1_000, branches: BRANCHES, votes: [] };
 const ABORT: Request = { kind: "abort", gid: GID };
 
 export class CommitWorld implements World {
   readonly name: string;
   readonly happened: ReadonlyMap<string, number> = new Map();
   readonly #bounds: CommitBounds;
+  /** Participants that take part. */
+  readonly #sides: readonly Side[];
+  readonly #commit: Request;
   readonly #tables = new CommitTables();
   readonly #rules = new CommitRules(this.#tables);
   readonly #steps = new CommitSteps(this.#tables, this.#rules);
@@ -59,6 +67,9 @@ export class CommitWorld implements World {
   constructor(name: string, bounds: CommitBounds) {
     this.name = name;
     this.#bounds = bounds;
+    this.#sides = bounds.alone ? [0] : SIDES;
+    const branches = BRANCHES.slice(0, this.#sides.length);
+    this.#commit = { kind: "commit", gid: GID, client: "", timeoutMs: 1_000, branches, votes: [] };
   }
 
   /** Distinct states of a leader met so far. */
@@ -89,8 +100,7 @@ export class CommitWorld implements World {
     });
     for (const side of SIDES) {
       for (const each of SIDES) {
-        const participant = NAMES[each];
-        this.#steps.must(state, side, { kind: "reattach", from: undefined, to: instanceOf(each, 0), participant });
+        this.#steps.must(state, side, this.#reattach(side, each, undefined, 0));
       }
     }
     for (let i = 0; i < NAMES.length; i++) this.#steps.apply(state, 0);
@@ -112,6 +122,12 @@ export class CommitWorld implements World {
     const marks: string[] = [];
     if (state.told !== undefined) marks.push(`told ${state.told}`);
     if (rows.every((row) => row === "committed")) marks.push("both committed");
+    if (this.#bounds.alone && rows[0] === "committed") marks.push("committed");
+    if (this.#bounds.alone && rows[0] === "rolled-back") marks.push("rolled back");
+    if (this.#bounds.alone && rows[0] === "committed" && state.told === undefined) marks.push("committed and nobody was told");
+    const dropped = this.#rules.readOnlyIn(state.log);
+    if (dropped.length > 0) marks.push(dropped.length === 1 ? "committed with a reader" : "committed with readers only");
+    if (dropped.some((name) => rows[NAMES.findIndex((each) => each === name)] === "rolled-back")) marks.push("duplicate rolled back");
     if (rows.every((row) => row === "rolled-back")) marks.push("both rolled back");
     if (state.deposed) marks.push("failed over");
     if (state.deposed && state.told === "commit") marks.push("commit after a failover");
@@ -124,7 +140,7 @@ export class CommitWorld implements World {
     this.#clientMoves(state, moves);
     this.#logMoves(state, moves);
     for (const number of state.net) this.#deliveries(state, number, moves);
-    for (const side of SIDES) this.#participantMoves(state, side, moves);
+    for (const side of this.#sides) this.#participantMoves(state, side, moves);
     return moves;
   }
 
@@ -147,7 +163,7 @@ export class CommitWorld implements World {
         moves.push(
           this.#move(`client asks leader ${side + 1} to commit`, state, (next) => {
             next.spent = { ...spent, asked: replaced(spent.asked, side, true) };
-            return this.#steps.drive(next, side, { kind: "request", request: 1, body: COMMIT });
+            return this.#steps.drive(next, side, { kind: "request", request: 1, body: this.#commit });
           }),
         );
       }
@@ -221,7 +237,7 @@ export class CommitWorld implements World {
     if (message.kind === "reply") {
       const { leader, life, phase, reply } = message;
       if (!this.#leads(state, leader) || state.attached[leader][side] !== life) return;
-      const result = phase === "prepare" ? vote(reply) : DONE;
+      const result = phase === "prepare" ? vote(reply) : reply === "refused" ? REFUSED : DONE;
       const input = { kind: "reply", instance: instanceOf(side, life), reply: { phase, gid: GID, branch: name, ...result } } as LeaderInput;
       moves.push(
         this.#move(`leader ${leader + 1} hears ${reply} of ${name} to ${phase}`, state, (next) => this.#steps.drive(next, leader, input)),
@@ -239,6 +255,7 @@ export class CommitWorld implements World {
         continue;
       }
       if (this.#bounds.alwaysYes && served.reply === "no" && participant.row === "none" && epoch >= participant.fence) continue;
+      if (!this.#bounds.readOnly && served.reply === "read-only") continue;
       moves.push(
         this.#move(`${name} gets ${from}: ${phase}, and says ${served.reply}`, state, (next) => {
           next.participants = replaced(next.participants, side, served.after);
@@ -280,24 +297,40 @@ export class CommitWorld implements World {
               const message = this.#tables.messages.at(number);
               return message.kind !== "reply" || message.leader !== leader || message.participant !== side;
             });
-            const to = instanceOf(side, participant.life);
-            return this.#steps.drive(next, leader, { kind: "reattach", from: instanceOf(side, attached), to, participant: name });
+            return this.#steps.drive(next, leader, this.#reattach(leader, side, attached, participant.life));
           }),
         );
       } else if (
         participant.row === "prepared" &&
-        spent.inquiries[side] < this.#bounds.inquiries &&
+        (spent.inquiries[side] < this.#bounds.inquiries || this.#asksFreely(state, leader)) &&
         (this.#leads(state, leader) || this.#follows(state, leader))
       ) {
         moves.push(
           this.#move(`${name} asks leader ${leader + 1} for the outcome`, state, (next) => {
-            next.spent = { ...spent, inquiries: replaced(spent.inquiries, side, spent.inquiries[side] + 1) };
+            if (!this.#asksFreely(state, leader))
+              next.spent = { ...spent, inquiries: replaced(spent.inquiries, side, spent.inquiries[side] + 1) };
             const instance = instanceOf(side, participant.life);
             return this.#steps.drive(next, leader, { kind: "inquiry", instance, inquiry: { gid: GID, branch: name } });
           }),
         );
       }
     }
+  }
+
+  /** The duplicate of a branch that dropped out is told by nobody: it asks for as long as it takes. */
+  #asksFreely({ log, applied }: CommitState, leader: Side): boolean {
+    return this.#bounds.readOnly && this.#rules.decisionIn(log.slice(0, applied[leader])) !== undefined;
+  }
+
+  /** An instance of a new life of a participant takes the place of the one of an older life. */
+  #reattach(leader: Side, side: Side, from: number | undefined, to: number): LeaderInput {
+    return {
+      kind: "reattach",
+      from: from === undefined ? undefined : instanceOf(side, from),
+      to: instanceOf(side, to),
+      participant: NAMES[side],
+      onePhase: this.#bounds.onePhase[leader],
+    };
   }
 
   #timerSet(state: CommitState, side: Side): boolean {
@@ -316,6 +349,7 @@ export class CommitWorld implements World {
 }
 
 const DONE = { result: { kind: "done" } } as const;
+const REFUSED = { result: { kind: "refused", detail: "" } } as const;
 
 function vote(reply: ParticipantReply): object {
   return { result: { kind: "vote", vote: reply, detail: "" } };

@@ -19,6 +19,7 @@ export interface Exploration {
 const COMMIT: CommitBounds = {
   ...{ crashes: 0, ticks: 0, inquiries: 0, clientAborts: 0 },
   ...{ retries: false, ages: false, failover: true, alwaysYes: false },
+  ...{ readOnly: false, alone: false, onePhase: [true, true] as const },
 };
 
 const ZAB: ZabBounds = {
@@ -34,6 +35,11 @@ export const EXPLORATIONS: readonly Exploration[] = [
   commit("commit-failover-inquiry", { alwaysYes: true, inquiries: 1 }),
   commit("commit-failover-abort", { alwaysYes: true, clientAborts: 1 }),
   commit("commit-failover-crash", { alwaysYes: true, crashes: 1 }),
+  commit("commit-read-only", { failover: false, readOnly: true }),
+  commit("commit-failover-reader", { alone: true, onePhase: [false, false], readOnly: true, retries: true, crashes: 1, inquiries: 1 }),
+  commit("commit-failover-read-only", { alwaysYes: true, readOnly: true }, true),
+  commit("commit-delegated", { alone: true, retries: true, crashes: 1, ticks: 1, clientAborts: 1 }),
+  commit("commit-delegated-second", { alone: true, onePhase: [false, true], retries: true, inquiries: 1, crashes: 1 }),
   zab("broadcast", { proposals: 2 }),
   zab("reelection", { crashes: 1, proposals: 1, ticks: 1, elections: 4 }),
   zab("two-crashes", { crashes: 2, proposals: 2 }),
@@ -46,8 +52,8 @@ export const EXPLORATIONS: readonly Exploration[] = [
   zab("two-epochs", { settled: false, crashes: 2, boots: 1, elections: 5, epochs: 2 }, true),
 ];
 
-function commit(name: string, bounds: Partial<CommitBounds>): Exploration {
-  return { name, large: false, run: (options) => search(new CommitWorld(name, { ...COMMIT, ...bounds }), options) };
+function commit(name: string, bounds: Partial<CommitBounds>, large = false): Exploration {
+  return { name, large, run: (options) => search(new CommitWorld(name, { ...COMMIT, ...bounds }), options) };
 }
 
 function zab(name: string, bounds: Partial<ZabBounds>, large = false): Exploration {

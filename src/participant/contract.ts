@@ -42,12 +42,20 @@ export type SettleResult =
   | { readonly kind: "done" }
   | { readonly kind: "heuristic"; readonly outcome: "committed" | "rolled-back" | "mixed" | "hazard"; readonly detail: string };
 
+/**
+ * `committed`: the branch's work is durable here. `refused`: it is not, and never will be; that is durable too, so a late or repeated
+ * one-phase commit, and a prepare, are refused for ever.
+ */
+export type OnePhaseResult = { readonly kind: "committed" } | { readonly kind: "refused"; readonly detail: string };
+
 export interface ParticipantManifest {
   /** Runs work sent as payload inside prepare. */
   readonly asked: boolean;
   /** Finishes branches that a client prepared itself. */
   readonly brought: boolean;
   readonly readOnlyVote: boolean;
+  /** Has `commitOnePhase`. Absent: no, and every transaction is prepared here first. */
+  readonly onePhase?: boolean;
 }
 
 export interface Participant {
@@ -66,6 +74,13 @@ export interface Participant {
    * A rejection means "could not tell": the coordinator asks again.
    */
   prepare(request: PrepareRequest): Promise<VoteResult>;
+  /**
+   * The branch is the only voting one of its transaction, and its outcome is up to this participant: does the work of `payload` and
+   * commits it, or refuses it, in either case durably before it says so. Repeated calls get the same result from what is durable; a branch
+   * that is prepared here is committed. New work of an epoch below the highest seen, and of a gid below the floor, is neither done nor
+   * refused: a rejection, which means "could not tell". Required where the manifest says `onePhase`.
+   */
+  commitOnePhase?(request: PrepareRequest): Promise<OnePhaseResult>;
   /** Resolves when the commit is durable. A rejection is retried. */
   commit(ref: BranchRef): Promise<SettleResult>;
   rollback(ref: BranchRef): Promise<SettleResult>;

@@ -3,6 +3,7 @@ export type {
   BroughtBranch,
   BroughtParticipant,
   InDoubtFilter,
+  OnePhaseResult,
   Participant,
   ParticipantManifest,
   ParticipantVote,

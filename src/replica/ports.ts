@@ -94,6 +94,7 @@ export interface ReplicaObserver {
 export const REPLICA_FAILPOINTS = [
   "begin-propose",
   "prepare-send",
+  "one-phase-send",
   "decision-propose",
   "decision-applied",
   "commit-send-first",

@@ -203,9 +203,9 @@ export class Replica {
     }
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string): void {
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, onePhase: boolean): void {
     this.#instanceNames.set(instance, { name: participant, kind: participantKind });
-    this.#coordinator.instanceUp(instance, participant, participantKind, this.#now());
+    this.#coordinator.instanceUp(instance, participant, participantKind, this.#now(), onePhase);
   }
 
   instanceDown(instance: InstanceId): void {
@@ -429,6 +429,7 @@ export class Replica {
     const reversed = owed.calls.length > 1 && this.#rarely("calls-reversed");
     for (const call of reversed ? owed.calls.toReversed() : owed.calls) {
       if (call.phase === "prepare" && this.#failpoint("prepare-send")) return { moved: true, wakeAtMs: Infinity };
+      if (call.phase === "one-phase" && this.#failpoint("one-phase-send")) return { moved: true, wakeAtMs: Infinity };
       if (call.phase === "commit") {
         if (this.#commitCalls === 0 && this.#failpoint("commit-send-first")) return { moved: true, wakeAtMs: Infinity };
         if (this.#commitCalls === 1 && this.#failpoint("commit-send-second")) return { moved: true, wakeAtMs: Infinity };

@@ -8,6 +8,7 @@ import type { MessagePoint } from "./message-faults.js";
 const REPLICA: Readonly<Record<ReplicaFailpoint, string>> = {
   "begin-propose": "leader: a BEGIN is about to be proposed; nothing is in the log yet",
   "prepare-send": "leader: a PREPARE is about to be sent to a participant",
+  "one-phase-send": "leader: a delegated BEGIN is applied, the one-phase commit is about to be sent to its participant",
   "decision-propose": "leader: every vote is in, the decision is about to be proposed",
   "decision-applied": "leader: the decision is committed and applied; nobody has been told",
   "commit-send-first": "leader: the first commit call of this process is about to be sent",
@@ -81,7 +82,7 @@ export function diskPoint(file: DiskFile, operation: DiskOperation): string {
 
 /** Not points of the code but ways of messages. */
 const MESSAGES: Readonly<Record<MessagePoint, string>> = {
-  "message.call": "messages: a call to prepare, commit or roll back is on its way to a participant",
+  "message.call": "messages: a call to prepare, commit, roll back or commit in one phase is on its way to a participant",
   "message.reply": "messages: a participant's answer to a call has arrived",
   "message.inquiry": "messages: a participant's question about a branch in doubt has arrived",
   "message.inquiry-answer": "messages: the answer to such a question is on its way",

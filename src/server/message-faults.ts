@@ -100,9 +100,9 @@ export class MessageFaults {
     const attached = new Set<InstanceId>();
     return {
       ...handlers,
-      onInstanceUp: (instance, participant, kind) => {
+      onInstanceUp: (instance, participant, kind, onePhase) => {
         attached.add(instance);
-        handlers.onInstanceUp(instance, participant, kind);
+        handlers.onInstanceUp(instance, participant, kind, onePhase);
       },
       onInstanceDown: (instance) => {
         attached.delete(instance);

@@ -85,7 +85,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
   for (const { id } of members) {
     const disk = new Disk(world, `n${id}`, configuration, swarm.disk, oracle);
     const options = {
-      replica: replicaOptions(id, "sim", swarm.tunables),
+      replica: replicaOptions(id, "sim", { ...swarm.tunables, delegation: swarm.delegation }),
       turnMs: swarm.turnMs,
       encodeStreams: swarm.client.encodeStreams,
       tinyFrames: swarm.tinyFrames,

@@ -24,6 +24,7 @@ import { codecs } from "../wire/index.js";
 import type { ControlMessage, Entry, PersistRequest, SessionMessage } from "../zab/index.js";
 import type { ClientWatcher } from "./client.js";
 import type { Disk, DiskWatcher } from "./disk.js";
+import { DelegationWatch } from "./delegation-watch.js";
 import { EpochWatch } from "./epoch-watch.js";
 import type { ResourceManager, ResourceWatcher } from "./resource-manager.js";
 import type { NodeWatcher, SimNode } from "./sim-node.js";
@@ -90,6 +91,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly #hooks: OracleHooks;
   readonly #votedNo = new Set<Gid>();
   readonly #effects = new Set<string>();
+  readonly #delegation = new DelegationWatch();
   readonly #started = new Map<Gid, Started>();
   readonly #proposed = new Map<string, Proposed>();
   readonly #connected = new Map<string, Map<string, { count: number; since: number }>>();
@@ -314,6 +316,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       // A BEGIN that comes after the window of a gid without a record is refused at apply, and starts nothing.
       const late = command.kind === "BEGIN" && stamped.stampMs - gidTimeMs(gid) > TXN_LIMITS.commitWindowMs;
       if (!late && !this.#started.has(gid)) this.#started.set(gid, { at: proposed.from, timeoutMs, client, epoch: zxid.epoch });
+      const { state } = must(node.replica, "the replica of a node that applied");
+      const delegated = command.kind === "BEGIN" && command.delegated && this.#delegation.begun(gid, state.lookup(gid));
+      if (delegated) this.#world.cover("delegated");
     } else if (command.kind === "FLOOR") this.#floorMs = Math.max(this.#floorMs, command.timeMs);
     else if (command.kind === "FORGET") this.#world.cover("forget", command.gids.length);
     else if (command.kind === "DONE") this.#done(command.branches);
@@ -347,8 +352,13 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     const yes = command.yes.map((branch) => ({ branch, participant: branches.find(({ id }) => id === branch)?.participant ?? "?" }));
     this.decided.set(gid, { gid, decision, zxid: formatZxid(zxid), yes: decision === "commit" ? yes : [], reason });
     this.#world.cover(decision === "commit" ? "commit" : `abort ${reason ?? "without a reason"}`);
+    this.#report(this.#delegation.decided(gid, decision, branches));
+    const delegated = this.#delegation.isDelegated(gid, branches) ? "delegated " : "";
+    if (delegated !== "") this.#world.cover(`delegated ${decision}`);
+    if (command.readOnly.length > 0)
+      this.#world.cover(`read-only ${command.yes.length === 0 && decision === "commit" ? "only" : decision}`);
     const started = this.#started.get(gid);
-    if (started !== undefined && started.epoch < zxid.epoch) this.#world.cover(`carried-on ${decision}`);
+    if (started !== undefined && started.epoch < zxid.epoch) this.#world.cover(`carried-on ${delegated}${decision}`);
     if (decision === "abort") this.#justify(gid, zxid, stamped.stampMs, command, started, proposed);
   }
 
@@ -437,6 +447,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   committed(resource: ResourceManager, gid: Gid, branch: string): void {
     this.#effects.add(`${gid}/${branch}@${resource.name}`);
     const fact = this.decided.get(gid);
+    const delegated = this.#delegation.committed(gid, branch, resource.name);
+    if (delegated !== "delegated") this.#report(delegated);
+    else if (fact === undefined) return;
     assert(
       fact?.decision === "commit" && fact.yes.some((yes) => yes.branch === branch && yes.participant === resource.name),
       () =>
@@ -448,7 +461,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     const fact = this.decided.get(gid);
     if (fact?.decision === "abort" || this.#clients.aborted.has(gid)) return;
     // A duplicate of a branch that the decision names read-only.
-    if (fact?.decision === "commit" && !fact.yes.some((yes) => yes.branch === branch)) return;
+    if (fact?.decision === "commit" && !fact.yes.some((yes) => yes.branch === branch)) return this.#world.cover("read-only duplicate");
     // Forgotten. Not asked of the nodes: the one that knew may be down by the time the roll back takes effect.
     if (fact === undefined && gidTimeMs(gid) < this.#floorMs) return;
     this.#fail(
@@ -459,6 +472,10 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   votedNo(_resource: ResourceManager, gid: Gid, _branch: string): void {
     this.#votedNo.add(gid);
+  }
+
+  refused(resource: ResourceManager, gid: Gid, branch: string): void {
+    this.#delegation.refused(gid, branch, resource.name);
   }
 
   #report(violation: Violation | undefined): void {

@@ -2,7 +2,7 @@
  * Instances of a participant: each serves one resource over a stream to every node, answers calls after a while, and asks about
  * branches that stay in doubt.
  */
-import { must, type Prng } from "../base/index.js";
+import { assert, must, type Prng } from "../base/index.js";
 import type { BranchReply, Inquiry } from "../coordinator/index.js";
 import { codecs, type CoordinatorFrame, type FrameCall, type NodeView, type ParticipantFrame } from "../wire/index.js";
 import type { Host, Network } from "./network.js";
@@ -25,6 +25,8 @@ export interface ParticipantOptions {
   readonly inquiryDelayMs: number;
   readonly reconnectMsMean: number;
   readonly encodeStreams: boolean;
+  /** Chance that an instance is of a version that knows one-phase commit. */
+  readonly onePhaseChance: number;
 }
 
 /** A dead process's connections are closed within this. */
@@ -51,6 +53,7 @@ export class Instance {
   readonly #prng: Prng;
   readonly #streams = new Map<SimNode, Stream>();
   readonly #views = new Map<SimNode, NodeView>();
+  readonly #onePhase: boolean;
   options: ParticipantOptions;
   #attachment: Attachment | undefined;
   #life = 0;
@@ -71,6 +74,7 @@ export class Instance {
     this.#nodes = nodes;
     this.#prng = world.fork(`instance/${name}`);
     this.options = options;
+    this.#onePhase = world.fork(`instance/${name}/version`).chance(options.onePhaseChance);
     this.host = network.addHost();
   }
 
@@ -135,7 +139,13 @@ export class Instance {
         this.#streams.set(node, opened);
         this.#world.mark(this.name, `attached ${node.name}`);
         this.#send(opened, {
-          hello: { participant: this.resource.name, participantKind: this.resource.kind, instance: this.name, version: "sim" },
+          hello: {
+            participant: this.resource.name,
+            participantKind: this.resource.kind,
+            instance: this.name,
+            version: "sim",
+            onePhase: this.#onePhase,
+          },
           replies: [],
           inquiries: (this.#attachment?.inDoubt() ?? []).map(({ gid, branch }) => ({ gid, branch })),
         });
@@ -194,6 +204,13 @@ export class Instance {
   *#perform(call: FrameCall): Task<BranchReply | undefined> {
     const { phase, gid, branch } = call;
     const attachment = must(this.#attachment, "the attachment of a running instance");
+    if (phase === "one-phase") {
+      assert(this.#onePhase, () => `${this.name} is sent a one-phase commit, which its version does not know`);
+      const refuse = this.#prng.chance(this.options.refuseChance);
+      const end = yield* attachment.onePhase(call, decodeWork(call.payload), call.epoch, refuse);
+      if (end === undefined) return undefined;
+      return end.kind === "done" ? { phase, gid, branch, result: end } : { phase, gid, branch, result: end };
+    }
     if (phase !== "prepare") {
       const done = phase === "commit" ? yield* attachment.commit(call) : yield* attachment.rollback(call);
       return done ? { phase, gid, branch, result: { kind: "done" } } : undefined;

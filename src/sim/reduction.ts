@@ -57,6 +57,8 @@ export const PARTS: ReadonlyMap<string, Part> = new Map<string, Part>([
   ["brought", workload({ brought: 0 })],
   ["mixed", workload({ mixed: 0 })],
   ["enlisted", workload({ enlisted: 0 })],
+  ["alone", workload({ alone: 0 })],
+  ["delegation", (swarm) => ({ ...swarm, delegation: false })],
   ["status", workload({ status: 0 })],
   ["registers", workload({ register: 0 })],
   ["client-aborts", workload({ clientAborts: 0 })],

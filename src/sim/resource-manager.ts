@@ -29,18 +29,25 @@ export interface Voted {
   readonly detail: string;
 }
 
+/** What came of a one-phase commit: it is durable here, or never will be. */
+export type OnePhaseEnd = { readonly kind: "done" } | { readonly kind: "refused"; readonly detail: string };
+
 /** Told about what happens to branches, for the run's oracles. */
 export interface ResourceWatcher {
   committed(resource: ResourceManager, gid: Gid, branch: string): void;
   /** A prepared branch was rolled back. */
   rolledBack(resource: ResourceManager, gid: Gid, branch: string): void;
   votedNo(resource: ResourceManager, gid: Gid, branch: string): void;
+  /** It says, or said before, that it refused a one-phase commit for ever. */
+  refused(resource: ResourceManager, gid: Gid, branch: string): void;
 }
 
 /** One process's way to the resource. Its tasks end with the process. */
 export interface Attachment {
   /** The coordinator asks for a vote. `work` undefined: the client brought the branch. Undefined: could not tell, ask again. */
   prepare(name: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<Voted | undefined>;
+  /** The outcome is left to this resource. Undefined: could not tell, ask again. */
+  onePhase(name: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<OnePhaseEnd | undefined>;
   /** True when the commit is durable; false: could not be done now. */
   commit(name: BranchName): Task<boolean>;
   rollback(name: BranchName): Task<boolean>;

@@ -15,6 +15,7 @@ import {
   type Attachment,
   type BranchName,
   type EffectRow,
+  type OnePhaseEnd,
   type ResourceManager,
   type ResourceWatcher,
   type Voted,
@@ -31,10 +32,13 @@ interface Prepared {
 }
 
 export type PrepareOutcome = Voted | "locked";
+export type OnePhaseOutcome = OnePhaseEnd | "locked" | undefined;
 
 const LOCK_POLL_MS = 15;
 const BRING_ATTEMPTS = 5;
 const LOCKED_PAUSE_MS = 20;
+/** Chance that a branch that only reads is prepared all the same, as it may be: also when an earlier prepare of it voted read-only. */
+const READER_PREPARES_CHANCE = 0.3;
 
 export class KvResource implements ResourceManager {
   readonly kind = "kv";
@@ -136,7 +140,7 @@ export class KvResource implements ResourceManager {
   // ---- the participant's contract
 
   /** The coordinator asks for a vote. `work` undefined: the client brought the branch. */
-  prepare(gid: Gid, branch: string, work: Work | undefined, epoch: number): PrepareOutcome {
+  prepare(gid: Gid, branch: string, work: Work | undefined, epoch: number, readerPrepares = false): PrepareOutcome {
     const key = keyOf(gid, branch);
     if (epoch < this.#highestEpoch) return this.#no(gid, branch, `epoch ${epoch} is over, ${this.#highestEpoch} was seen`);
     this.#highestEpoch = epoch;
@@ -147,14 +151,58 @@ export class KvResource implements ResourceManager {
       this.#world.cover("forgotten-prepare-refused");
       return this.#no(gid, branch, "below the floor");
     }
-    if (work === undefined) return this.#no(gid, branch, "unknown branch");
-    if (work.deltas.length === 0) return this.#canRead(key, work) ? { vote: "read-only", detail: "" } : "locked";
-    if (work.deltas.some(([account]) => !this.#accounts.has(account))) return this.#no(gid, branch, "no such account");
-    if (work.deltas.some(([account, amount]) => (this.#accounts.get(account) ?? 0) + amount < -OVERDRAFT))
-      return this.#no(gid, branch, "insufficient funds");
+    const problem = this.#obstacle(work);
+    if (work === undefined || problem !== undefined) return this.#no(gid, branch, problem ?? "unknown branch");
+    if (work.deltas.length === 0 && !this.#canRead(key, work)) return "locked";
+    if (work.deltas.length === 0 && !readerPrepares) return { vote: "read-only", detail: "" };
     if (!this.#lock(key, work)) return "locked";
     this.#remember(key, gid, branch, work);
     return { vote: "yes", detail: "" };
+  }
+
+  /**
+   * The outcome is left to this resource. The work and its row are one durable step, and so is the row of a refusal. What is settled is
+   * said again; nothing is done for a leader of the past.
+   */
+  onePhase(gid: Gid, branch: string, work: Work | undefined, epoch: number, refuse: string | undefined): OnePhaseOutcome {
+    const key = keyOf(gid, branch);
+    const outcome = this.#outcomes.get(key);
+    if (outcome !== undefined) {
+      this.#world.cover(`one-phase-repeated ${outcome}`);
+      return outcome === "committed" ? { kind: "done" } : this.#refused(gid, branch, "rolled back before");
+    }
+    if (this.#isForgotten(gid)) return undefined;
+    if (epoch < this.#highestEpoch) {
+      this.#world.cover("one-phase-fenced");
+      return undefined;
+    }
+    this.#highestEpoch = epoch;
+    if (this.#prepared.has(key)) {
+      this.#world.cover("one-phase-found-prepared");
+      this.commit(gid, branch);
+      return { kind: "done" };
+    }
+    const why = refuse ?? this.#obstacle(work);
+    if (work === undefined || why !== undefined) {
+      this.#outcomes.set(key, "rolled-back");
+      return this.#refused(gid, branch, why ?? "unknown branch");
+    }
+    if (!this.#lock(key, work)) return "locked";
+    this.#take(key, gid, branch, work);
+    return { kind: "done" };
+  }
+
+  #obstacle(work: Work | undefined): string | undefined {
+    if (work === undefined) return "unknown branch";
+    if (work.deltas.some(([account]) => !this.#accounts.has(account))) return "no such account";
+    const low = work.deltas.some(([account, amount]) => (this.#accounts.get(account) ?? 0) + amount < -OVERDRAFT);
+    return low ? "insufficient funds" : undefined;
+  }
+
+  #refused(gid: Gid, branch: string, detail: string): OnePhaseEnd {
+    this.#watcher.votedNo(this, gid, branch);
+    this.#watcher.refused(this, gid, branch);
+    return { kind: "refused", detail };
   }
 
   /** Votes no, for a reason of its caller's. */
@@ -178,10 +226,15 @@ export class KvResource implements ResourceManager {
         `${this.name} is told to commit branch ${branch} of ${gid}, which it ${outcome === undefined ? "never prepared" : "rolled back"}`,
     );
     this.#prepared.delete(key);
-    for (const [account, amount] of prepared.work.deltas) this.#accounts.set(account, (this.#accounts.get(account) ?? 0) + amount);
+    this.#take(key, gid, branch, prepared.work);
+  }
+
+  /** The work takes effect, and its locks are free. */
+  #take(key: string, gid: Gid, branch: string, work: Work): void {
+    for (const [account, amount] of work.deltas) this.#accounts.set(account, (this.#accounts.get(account) ?? 0) + amount);
     this.#outcomes.set(key, "committed");
     this.#effects.set(key, { gid, branch, effects: (this.#effects.get(key)?.effects ?? 0) + 1 });
-    this.#unlock(key, prepared.work);
+    this.#unlock(key, work);
     this.#watcher.committed(this, gid, branch);
   }
 
@@ -280,12 +333,24 @@ class KvAttachment implements Attachment {
   *prepare({ gid, branch }: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<Voted | undefined> {
     const lockUntil = this.#world.now + this.#lockTimeoutMs;
     const resource = this.#resource;
+    const readerPrepares = work?.deltas.length === 0 && this.#prng.chance(READER_PREPARES_CHANCE);
     for (;;) {
       if (!resource.up) return undefined;
       const late = this.#world.now >= lockUntil;
-      const outcome = refuse ? resource.refuse(gid, branch, "refused") : resource.prepare(gid, branch, work, epoch);
+      const outcome = refuse ? resource.refuse(gid, branch, "refused") : resource.prepare(gid, branch, work, epoch, readerPrepares);
       if (outcome !== "locked") return outcome;
       if (late) return resource.refuse(gid, branch, "lock timeout");
+      yield* sleep(this.#world, LOCK_POLL_MS * (0.5 + this.#prng.float()));
+    }
+  }
+
+  *onePhase({ gid, branch }: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<OnePhaseEnd | undefined> {
+    const lockUntil = this.#world.now + this.#lockTimeoutMs;
+    for (;;) {
+      if (!this.#resource.up) return undefined;
+      const late = this.#world.now >= lockUntil ? "lock timeout" : undefined;
+      const outcome = this.#resource.onePhase(gid, branch, work, epoch, refuse ? "refused" : late);
+      if (outcome !== "locked") return outcome;
       yield* sleep(this.#world, LOCK_POLL_MS * (0.5 + this.#prng.float()));
     }
   }

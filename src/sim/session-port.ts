@@ -117,7 +117,7 @@ export class StreamPort implements SessionPort {
           const opening: InstanceStream = { stream, view: this.#view, calls: [], answers: [] };
           this.#instances.set(instance, opening);
           if (this.#view !== undefined) this.#dirtyInstances.add(opening);
-          this.#deliver((replica) => replica.instanceUp(instance, hello.participant, hello.participantKind));
+          this.#deliver((replica) => replica.instanceUp(instance, hello.participant, hello.participantKind, hello.onePhase));
         }
         if (replies.length > 0) this.#deliver((replica) => replica.replies(instance, replies));
         if (inquiries.length > 0) this.#deliver((replica) => replica.inquiries(instance, inquiries));

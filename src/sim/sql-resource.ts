@@ -11,6 +11,7 @@ import {
   type BranchName,
   type EffectRow,
   keyOf,
+  type OnePhaseEnd,
   type ResourceManager,
   type ResourceWatcher,
   type Voted,
@@ -75,7 +76,10 @@ export class SqlResource implements ResourceManager {
   }
 
   attach(owner: string, _prng: Prng, _lockTimeoutMs: number): Attachment {
-    return new SqlAttachment(this.#world, this.name, this.server, owner, (gid, branch) => this.#watcher.votedNo(this, gid, branch));
+    return new SqlAttachment(this.#world, this.name, this.server, owner, {
+      votedNo: (gid, branch) => this.#watcher.votedNo(this, gid, branch),
+      refused: (gid, branch) => this.#watcher.refused(this, gid, branch),
+    });
   }
 
   ownerGone(owner: string): void {
@@ -103,15 +107,22 @@ interface Fence {
   readonly xact: number;
 }
 
+interface Told {
+  votedNo(gid: Gid, branch: string): void;
+  refused(gid: Gid, branch: string): void;
+}
+
 class SqlAttachment implements Attachment {
   readonly #world: World;
   readonly #participant: string;
   readonly #server: SqlServer;
   readonly #owner: string;
-  readonly #votedNo: (gid: Gid, branch: string) => void;
+  readonly #told: Told;
   readonly #asks = new AskTimes();
   /** Prepares under way in this process, and who waits for them: a repeated one joins. */
   readonly #preparing = new Map<string, ((voted: Voted | undefined) => void)[]>();
+  /** One-phase commits, likewise. */
+  readonly #committing = new Map<string, ((end: OnePhaseEnd | undefined) => void)[]>();
   /** The highest epoch known to be stored. */
   #epoch = 0;
   #floorMs = 0;
@@ -119,12 +130,12 @@ class SqlAttachment implements Attachment {
   #fences: Fence[] = [];
   #forgetting = false;
 
-  constructor(world: World, participant: string, server: SqlServer, owner: string, votedNo: (gid: Gid, branch: string) => void) {
+  constructor(world: World, participant: string, server: SqlServer, owner: string, told: Told) {
     this.#world = world;
     this.#participant = participant;
     this.#server = server;
     this.#owner = owner;
-    this.#votedNo = votedNo;
+    this.#told = told;
   }
 
   // ---- prepare
@@ -142,11 +153,7 @@ class SqlAttachment implements Attachment {
   }
 
   *#prepareAsked(name: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<Voted | undefined> {
-    if (epoch > this.#epoch) {
-      const stored = yield* this.#once({ kind: "raise-epoch", epoch });
-      if (!stored.ok) return undefined;
-      this.#epoch = Math.max(this.#epoch, epoch);
-    }
+    if (!(yield* this.#storeEpoch(epoch))) return undefined;
     if (work === undefined) return yield* this.#standing(name, this.#no(name, "unknown branch"));
     const session = this.#server.connect(this.#owner);
     if (session === undefined) return undefined;
@@ -174,6 +181,85 @@ class SqlAttachment implements Attachment {
     }
     if (problem !== undefined || refuse) return this.#refuse(session, name, problem ?? "refused");
     return yield* this.#prepareTransaction(session, name, yield* session.run({ kind: "prepare", name }));
+  }
+
+  *#storeEpoch(epoch: number): Task<boolean> {
+    if (epoch <= this.#epoch) return true;
+    if (!(yield* this.#once({ kind: "raise-epoch", epoch })).ok) return false;
+    this.#epoch = Math.max(this.#epoch, epoch);
+    return true;
+  }
+
+  // ---- one phase
+
+  *onePhase(name: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<OnePhaseEnd | undefined> {
+    const key = keyOf(name.gid, name.branch);
+    const underway = this.#committing.get(key);
+    if (underway !== undefined) return yield* waitFor<OnePhaseEnd | undefined>((resume) => underway.push(resume));
+    const waiting: ((end: OnePhaseEnd | undefined) => void)[] = [];
+    this.#committing.set(key, waiting);
+    const end = yield* this.#commitAsked(name, work, epoch, refuse);
+    this.#committing.delete(key);
+    if (end?.kind === "refused") {
+      this.#told.votedNo(name.gid, name.branch);
+      this.#told.refused(name.gid, name.branch);
+    }
+    for (const resume of waiting) resume(end);
+    return end;
+  }
+
+  *#commitAsked(name: BranchName, work: Work | undefined, epoch: number, refuse: boolean): Task<OnePhaseEnd | undefined> {
+    if (!(yield* this.#storeEpoch(epoch))) return undefined;
+    const session = this.#server.connect(this.#owner);
+    if (session === undefined) return undefined;
+    const opened = yield* session.run(
+      { kind: "begin" },
+      { kind: "insert-outcome", name, outcome: "committed", lockTimeoutMs: WITNESS_WAIT_MS },
+      { kind: "select-participant" },
+    );
+    if (!opened.ok) {
+      session.release();
+      return opened.about === "outcomes" ? yield* this.#settledBefore(name, epoch) : undefined;
+    }
+    const seen = opened.values[2] as { readonly epoch: number; readonly floorMs: number };
+    if (gidTimeMs(name.gid) < seen.floorMs || epoch < seen.epoch) {
+      if (epoch < seen.epoch) this.#world.cover("one-phase-fenced");
+      session.release();
+      return undefined;
+    }
+    const problem = work === undefined ? "unknown branch" : yield* this.#work(session, work);
+    if (problem !== undefined || refuse) {
+      session.release();
+      return problem === "lost" ? undefined : yield* this.#refuseForEver(name, problem ?? "refused");
+    }
+    const reply = yield* session.run({ kind: "commit" });
+    session.release();
+    if (reply.ok && reply.values[0] === "COMMIT") return { kind: "done" };
+    // Whether it took effect the witness tells the next call.
+    if (!reply.ok && reply.state === SQLSTATE.connectionLost) this.#world.cover("sql-commit-unknown");
+    return reply.ok ? yield* this.#refuseForEver(name, "the transaction had failed") : undefined;
+  }
+
+  *#refuseForEver(name: BranchName, detail: string): Task<OnePhaseEnd | undefined> {
+    const mark = yield* this.#mark(name);
+    if (mark === "committed") return { kind: "done" };
+    return mark === "marked" ? { kind: "refused", detail } : undefined;
+  }
+
+  /** There is a row, or another session is about to write it. */
+  *#settledBefore(name: BranchName, epoch: number): Task<OnePhaseEnd | undefined> {
+    const row = yield* this.#once({ kind: "select-outcome", name });
+    if (!row.ok) return undefined;
+    const [outcome] = row.values;
+    if (outcome !== undefined) this.#world.cover(`one-phase-repeated ${String(outcome)}`);
+    if (outcome === "committed") return { kind: "done" };
+    if (outcome === "rolled-back") return { kind: "refused", detail: "rolled back before" };
+    const seen = yield* this.#once({ kind: "select-participant" });
+    if (!seen.ok || epoch < (seen.values[0] as { readonly epoch: number }).epoch) return undefined;
+    const there = yield* this.#once({ kind: "is-prepared", name });
+    if (!there.ok || there.values[0] !== true) return undefined;
+    this.#world.cover("one-phase-found-prepared");
+    return (yield* this.#once({ kind: "commit-prepared", name })).ok ? { kind: "done" } : undefined;
   }
 
   /** Why the work fails the branch; "lost" when the connection did, and nothing was promised. */
@@ -349,7 +435,7 @@ class SqlAttachment implements Attachment {
   }
 
   #no({ gid, branch }: BranchName, detail: string): Voted {
-    this.#votedNo(gid, branch);
+    this.#told.votedNo(gid, branch);
     return { vote: "no", detail };
   }
 

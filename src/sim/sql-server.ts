@@ -310,6 +310,9 @@ export class SqlServer {
     const transaction = must(backend.transaction, "an open transaction");
     const finish = (): void => {
       this.#apply(transaction);
+      // Work that was never prepared: its witness commits with it.
+      for (const [key, outcome] of transaction.outcomes)
+        if (outcome === "committed") this.#tookEffect(gidOf(key), key.slice(key.indexOf("/") + 1));
       this.#active.delete(transaction);
       this.#locks.release(transaction);
     };
@@ -359,15 +362,18 @@ export class SqlServer {
     prepared.busy = true;
     yield* this.#sync(() => {
       this.#prepared.delete(key);
-      if (commit) {
-        this.#apply(prepared.transaction);
-        this.#effects.set(key, { gid, branch, effects: (this.#effects.get(key)?.effects ?? 0) + 1 });
-      }
+      if (commit) this.#apply(prepared.transaction);
       this.#locks.release(prepared.transaction);
-      if (commit) this.#watcher.committed(prepared);
+      if (commit) this.#tookEffect(gid, branch);
       else this.#watcher.rolledBack(prepared);
     });
     return undefined;
+  }
+
+  #tookEffect(gid: Gid, branch: string): void {
+    const key = keyOf(gid, branch);
+    this.#effects.set(key, { gid, branch, effects: (this.#effects.get(key)?.effects ?? 0) + 1 });
+    this.#watcher.committed({ gid, branch });
   }
 
   hasEffect(gid: Gid, branch: string): boolean {

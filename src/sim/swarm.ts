@@ -25,6 +25,8 @@ export interface Swarm {
   readonly snapshotMsMean: number;
   readonly snapshotFailChance: number;
   readonly tunables: Tunables;
+  /** Leaders leave a transaction of one voter to it. */
+  readonly delegation: boolean;
   readonly resources: readonly ResourceKind[];
   readonly accounts: number;
   readonly instances: number;
@@ -82,6 +84,7 @@ export function drawSwarm(fork: Fork, safetyMs: number): Swarm {
     network: drawNetwork(draws(fork("swarm/network"))),
     disk: drawDisk(draws(fork("swarm/disk"))),
     tunables: tunables(fork),
+    delegation: fork("swarm/delegation").chance(0.85),
     participant: drawParticipant(draws(fork("swarm/participant")), encodeStreams),
     sql: drawSql(draws(fork("swarm/sql"))),
     client: {
@@ -148,6 +151,7 @@ function drawParticipant({ between, sometimes }: Draws, encodeStreams: boolean):
     inquiryDelayMs: between(200, 1000),
     reconnectMsMean: between(20, 300),
     encodeStreams,
+    onePhaseChance: sometimes(0.2, () => between(0, 0.9), 1),
   };
 }
 
@@ -177,6 +181,7 @@ function drawWorkload({ between, sometimes, prng }: Draws): WorkloadOptions {
     resourceMsMean: between(0.5, 8),
     lockTimeoutMs: between(10, 200),
     timeoutMs: prng.int(1200, 6000),
+    alone: sometimes(0.7, () => between(0.3, 1.5)),
   };
 }
 

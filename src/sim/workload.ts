@@ -29,6 +29,8 @@ export interface WorkloadOptions {
   readonly resourceMsMean: number;
   readonly lockTimeoutMs: number;
   readonly timeoutMs: number;
+  /** Weight of transactions that one branch decides, or none. */
+  readonly alone: number;
 }
 
 /** What all clients share. */
@@ -66,14 +68,14 @@ export function* lane(client: Client, shared: Shared, die: () => void): Task<voi
   for (;;) {
     yield* sleep(client.world, client.prng.exponential(shared.options.thinkMsMean));
     if (shared.stopped) continue;
-    const { asked, brought, mixed, enlisted, status, register, dies } = shared.options;
+    const { asked, brought, mixed, enlisted, status, register, alone, dies } = shared.options;
     if (client.prng.chance(dies)) {
       // In the middle of whatever the lanes do a little later.
       client.world.after(client.prng.float() * 100, () => {
         if (client.alive(life)) die();
       });
     }
-    switch (choose(client.prng, [asked, brought, mixed, enlisted, status, register])) {
+    switch (choose(client.prng, [asked, brought, mixed, enlisted, status, register, alone])) {
       case 0:
         yield* transfer(
           client,
@@ -109,6 +111,12 @@ export function* lane(client: Client, shared: Shared, die: () => void): Task<voi
       case 4:
         yield* askStatus(client, shared);
         break;
+      case 6: {
+        const branches = planAlone(client, shared);
+        const style = branches.some(({ spec }) => spec.mode === "brought") ? "open" : "at-once";
+        yield* transfer(client, shared, branches, style);
+        break;
+      }
       default:
         yield* registerStep(client, shared.registers);
     }
@@ -147,6 +155,24 @@ function plan(client: Client, shared: Shared, mode: (index: number) => "asked" |
     const payload = branchMode === "asked" ? encodeWork(work) : new Uint8Array(0);
     return { spec: { id: `b${index + 1}`, participant: resource.name, mode: branchMode, payload }, resource, work };
   });
+}
+
+/** One branch that moves money and perhaps another that only reads, or nothing but readers. */
+function planAlone({ prng }: Client, { resources }: Shared): readonly Planned[] {
+  const [first, second] = prng.shuffle(resources) as [ResourceManager, ResourceManager];
+  const branch = (id: string, mode: "asked" | "brought", resource: ResourceManager, deltas: Work["deltas"]): Planned => {
+    const work: Work = { deltas, reads: deltas.length === 0 ? [prng.pick(resource.accounts)] : [] };
+    return {
+      spec: { id, participant: resource.name, mode, payload: mode === "asked" ? encodeWork(work) : new Uint8Array(0) },
+      resource,
+      work,
+    };
+  };
+  const mover = branch("b1", "asked", first, move(prng.pick(first.accounts), prng.pick(first.accounts), prng.int(1, 40)));
+  const shape = prng.float();
+  if (shape < 0.6) return [mover];
+  const reader = branch("b2", shape < 0.9 ? "brought" : "asked", second, []);
+  return shape < 0.8 ? [mover, reader] : [branch("b1", prng.chance(0.5) ? "brought" : "asked", first, []), reader];
 }
 
 function move(from: string, to: string, amount: number): (readonly [string, number])[] {
@@ -303,7 +329,8 @@ function complete(client: Client, process: number, gid: Gid, want: "commit" | "a
   if (decided !== undefined) recorder.write(process, "ok", "decide", gid, decided.decision, { node, ...decided.more });
   else if (answer.kind === "error") {
     client.world.cover(`answer ${answer.code}`);
-    recorder.write(process, ambiguous || answer.retry !== "never" ? "info" : "fail", "decide", gid, want, {
+    const unknown = ambiguous || answer.retry !== "never" || answer.code === "QUORATE_OUTCOME_UNKNOWN";
+    recorder.write(process, unknown ? "info" : "fail", "decide", gid, want, {
       node,
       error: `${answer.code}: ${answer.message}`,
     });

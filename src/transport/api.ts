@@ -65,7 +65,8 @@ export interface ClientServerHandlers {
   onClientUp(session: ClientSession, client: string): void;
   onClientDown(session: ClientSession): void;
   onRequests(session: ClientSession, requests: readonly { readonly request: number; readonly body: Request }[]): void;
-  onInstanceUp(instance: InstanceId, participant: string, participantKind: string): void;
+  /** `onePhase`: this instance knows one-phase commit. */
+  onInstanceUp(instance: InstanceId, participant: string, participantKind: string, onePhase: boolean): void;
   onInstanceDown(instance: InstanceId): void;
   onReplies(instance: InstanceId, replies: readonly BranchReply[]): void;
   onInquiries(instance: InstanceId, inquiries: readonly Inquiry[]): void;

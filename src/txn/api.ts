@@ -43,6 +43,7 @@ export type RefusalReason =
   | "too-large"
   | "already-decided"
   | "incomplete-votes"
+  | "delegated"
   | "version-conflict"
   | "not-forgettable"
   | "invalid";

@@ -87,6 +87,23 @@ export function checkVotes(
   return invalid(`votes names branch "${stranger?.branch ?? ""}", which is not in branches`);
 }
 
+/**
+ * The branch that alone decides a sealed list: asked, while every other one was brought and voted read-only. Undefined when more than
+ * one may still vote, when a brought one holds a promise, and when nobody is asked.
+ */
+export function soleVoter(
+  branches: readonly BranchSpec[],
+  votes: readonly { readonly branch: string; readonly vote: Vote }[],
+): BranchSpec | undefined {
+  let sole: BranchSpec | undefined;
+  for (const branch of branches) {
+    if (branch.mode === "brought") continue;
+    if (sole !== undefined) return undefined;
+    sole = branch;
+  }
+  return votes.every(({ vote }) => vote === "read-only") ? sole : undefined;
+}
+
 export function checkRegister(name: string, valueBytes: number, limits: TxnLimits): Problem | undefined {
   if (name.length === 0) return invalid("name is empty; name the register");
   if (name.length > limits.registerNameMax) {

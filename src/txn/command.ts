@@ -53,7 +53,10 @@ export type Command =
     }
   /** A branch joins an open transaction. */
   | { readonly kind: "ENLIST"; readonly gid: Gid; readonly branch: BranchSpec }
-  /** Sealed: a client asked to commit; the list is complete. `votes` are those of brought branches. Starts the transaction when it has no record. */
+  /**
+   * Sealed: a client asked to commit; the list is complete. `votes` are those of brought branches. Starts the transaction when it has no
+   * record. `delegated`: its only voting branch is to commit in one phase, and from here on nobody but that participant may refuse it.
+   */
   | {
       readonly kind: "BEGIN";
       readonly gid: Gid;
@@ -61,6 +64,7 @@ export type Command =
       readonly timeoutMs: number;
       readonly branches: readonly BranchSpec[];
       readonly votes: readonly { readonly branch: string; readonly vote: Vote }[];
+      readonly delegated: boolean;
     }
   /** The decision. The first one in the log wins, for ever. Commit names every branch of the sealed set in exactly one of yes and readOnly. */
   | {
@@ -72,6 +76,8 @@ export type Command =
       readonly detail: string;
       readonly yes: readonly string[];
       readonly readOnly: readonly string[];
+      /** The delegated branch whose participant refused its one-phase commit, durably; empty otherwise. */
+      readonly refusedBy: string;
     }
   /** Branches whose participant acknowledged a durable commit or roll back. Batched and lazy. */
   | { readonly kind: "DONE"; readonly branches: readonly { readonly gid: Gid; readonly branch: string }[] }

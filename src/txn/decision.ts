@@ -30,11 +30,18 @@ export function applyDecide(tables: Tables, command: Decide, zxid: Zxid): ApplyR
     if (refused !== undefined) return refused;
   } else if (transaction === undefined) {
     return found.kind === "expired" ? belowFloor(tables, gid) : abortUnrecorded(tables, command, zxid);
+  } else {
+    const held = delegationProblem(transaction, command);
+    if (held !== undefined) return held;
   }
   const before = must(transaction, "transaction to decide");
   const { decision, reason, detail } = command;
   const record: DecisionRecord = { decision, reason, detail, zxid, stampMs: tables.stampMs };
-  store(tables, before, { ...before, state: "decided", branches: votedBranches(before.branches, command), decision: record });
+  const branches = votedBranches(before.branches, command);
+  const delegate = delegateOf(before);
+  // Committed or refused, its participant has made that durable before this record was written: nothing is owed to it.
+  const settled = delegate === undefined ? branches : branches.map((branch) => (branch.id === delegate.id ? acknowledged(branch) : branch));
+  store(tables, before, { ...before, state: "decided", branches: settled, decision: record });
   return { kind: "decided", gid, decision, first: true };
 }
 
@@ -60,6 +67,26 @@ function voteProblem(transaction: Transaction | undefined, command: Decide): Ref
   }
   if (yes.length + readOnly.length === transaction.branches.length) return undefined;
   return refuse("incomplete-votes", `commit of ${gid} names a branch that is not in the sealed list`, gid);
+}
+
+/** The branch of a delegated transaction that commits in one phase: the asked one. */
+export function delegateOf(transaction: Transaction): BranchRecord | undefined {
+  return transaction.delegated ? transaction.branches.find((branch) => branch.mode === "asked") : undefined;
+}
+
+/**
+ * A delegated transaction may be committed already, by its participant alone, whatever this log says so far. Only the participant can
+ * rule that out, by a refusal that it will stand by for ever.
+ */
+function delegationProblem(transaction: Transaction, command: Decide): Refused | undefined {
+  const delegate = delegateOf(transaction);
+  if (delegate === undefined || command.refusedBy === delegate.id) return undefined;
+  const { gid } = command;
+  return refuse(
+    "delegated",
+    `transaction ${gid} is delegated to participant "${delegate.participant}": it is aborted only when that has refused branch "${delegate.id}" durably`,
+    gid,
+  );
 }
 
 function occurrences(list: readonly string[], id: string): number {
@@ -97,12 +124,16 @@ function withVote(branch: BranchRecord, vote: "yes" | "read-only"): BranchRecord
   return { id, participant, mode, payload, vote, done, heuristic };
 }
 
+function acknowledged({ id, participant, mode, payload, vote, heuristic }: BranchRecord): BranchRecord {
+  return { id, participant, mode, payload, vote, done: true, heuristic };
+}
+
 /**
- * Whether this branch still owes an acknowledgement. After commit only yes voters do. After abort every branch does, whatever it
- * voted: a no voter answers at once, and a lost vote may have been a yes.
+ * Whether this branch still owes an acknowledgement. After commit only yes voters do. After abort every branch does but a read-only
+ * voter, which dropped out: a no voter answers at once, and a lost vote may have been a yes.
  */
 export function owes(branch: BranchRecord, decision: Decision): boolean {
-  return !branch.done && (decision === "abort" || branch.vote === "yes");
+  return !branch.done && (decision === "abort" ? branch.vote !== "read-only" : branch.vote === "yes");
 }
 
 /** Stores a decided transaction, or its outcome when nothing is owed any more. True when it is finished. */
@@ -141,17 +172,15 @@ export function applyDone(tables: Tables, command: Done): ApplyResult {
     if (before?.decision === undefined) continue;
     const recorded = findBranch(before.branches, branch);
     if (recorded === undefined || !owes(recorded, before.decision.decision)) continue;
-    const { id, participant, mode, payload, vote, heuristic } = recorded;
-    const done: BranchRecord = { id, participant, mode, payload, vote, done: true, heuristic };
-    if (store(tables, before, replaceBranch(before, done))) finished.push(gid);
+    if (store(tables, before, replaceBranch(before, acknowledged(recorded)))) finished.push(gid);
   }
   return { kind: "done", finished };
 }
 
 function replaceBranch(transaction: Transaction, changed: BranchRecord): Transaction {
   const branches = transaction.branches.map((branch) => (branch.id === changed.id ? changed : branch));
-  const { gid, state, client, timeoutMs, openedZxid, openedStampMs, decision } = transaction;
-  return { gid, state, client, timeoutMs, openedZxid, openedStampMs, branches, decision };
+  const { gid, state, client, timeoutMs, openedZxid, openedStampMs, delegated, decision } = transaction;
+  return { gid, state, client, timeoutMs, openedZxid, openedStampMs, branches, delegated, decision };
 }
 
 export function applyHeuristic(tables: Tables, command: Heuristic): ApplyResult {
@@ -182,6 +211,13 @@ export function applyHeuristic(tables: Tables, command: Heuristic): ApplyResult 
 
 function heuristicOf(tables: Tables, transaction: Transaction, command: Heuristic): ApplyResult {
   const { gid } = transaction;
+  if (transaction.delegated && transaction.decision === undefined) {
+    return refuse(
+      "wrong-state",
+      `transaction ${gid} is delegated and undecided: only its participant knows, or settles, whether it is committed; bring the participant back and the outcome follows`,
+      gid,
+    );
+  }
   if (transaction.decision === undefined) {
     return refuse(
       "wrong-state",

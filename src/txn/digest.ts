@@ -21,6 +21,7 @@ const REASONS: Readonly<Record<RefusalReason, number>> = {
   "version-conflict": 12,
   "not-forgettable": 13,
   invalid: 14,
+  delegated: 15,
 };
 
 /** The next link. An unsigned 32-bit integer. */

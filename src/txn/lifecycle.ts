@@ -7,7 +7,7 @@
 import { gidProblem, gidTimeMs } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult } from "./api.js";
-import { checkBranches, checkTimeout, checkTransactionBytes, checkVotes } from "./check.js";
+import { checkBranches, checkTimeout, checkTransactionBytes, checkVotes, soleVoter } from "./check.js";
 import type { BranchSpec, Command, Decision, Vote } from "./command.js";
 import { refuse } from "./refusal.js";
 import type { Refused } from "./refusal.js";
@@ -38,6 +38,7 @@ export function applyOpen(tables: Tables, command: Open, zxid: Zxid): ApplyResul
     openedZxid: zxid,
     openedStampMs: tables.stampMs,
     branches: records(command.branches, []),
+    delegated: false,
     decision: undefined,
   };
   tables.putTransaction(transaction, undefined);
@@ -115,6 +116,7 @@ export function applyBegin(tables: Tables, command: Begin, zxid: Zxid): ApplyRes
     openedZxid: before === undefined ? zxid : before.openedZxid,
     openedStampMs: before === undefined ? tables.stampMs : before.openedStampMs,
     branches: records(command.branches, command.votes),
+    delegated: command.delegated,
     decision: undefined,
   };
   tables.putTransaction(transaction, before);
@@ -159,7 +161,9 @@ function sealProblem(tables: Tables, command: Begin): Refused | undefined {
   const problem = branchesProblem(tables, gid, command.branches);
   if (problem !== undefined) return problem;
   const votes = checkVotes(command.branches, command.votes);
-  return votes === undefined ? undefined : refuse(votes.reason, votes.message, gid);
+  if (votes !== undefined) return refuse(votes.reason, votes.message, gid);
+  if (!command.delegated || soleVoter(command.branches, command.votes) !== undefined) return undefined;
+  return refuse("invalid", `BEGIN of ${gid} is delegated, but more than one of its branches has a say; ask for votes instead`, gid);
 }
 
 function startProblem(tables: Tables, gid: Gid, client: string, timeoutMs: number): Refused | undefined {

@@ -32,6 +32,8 @@ export interface Transaction {
   readonly openedStampMs: number;
   /** Sorted by id. */
   readonly branches: readonly BranchRecord[];
+  /** Its one asked branch commits in one phase: see BEGIN. False while open. */
+  readonly delegated: boolean;
   readonly decision: DecisionRecord | undefined;
 }
 

@@ -67,7 +67,7 @@ export const DAMAGE = new EnumTable<Damage>("damage", ["log", "identity"]);
 export const MEMBER_ROLE = new EnumTable<Member["role"]>("member role", ["voter", "observer"]);
 export const NODE_ROLE = new EnumTable<NodeStatus["role"]>("node role", ["looking", "following", "leading"]);
 export const NODE_PHASE = new EnumTable<NodeStatus["phase"]>("node phase", ["election", "discovery", "synchronization", "broadcast"]);
-export const BRANCH_PHASE = new EnumTable<BranchPhase>("phase", ["prepare", "commit", "rollback"]);
+export const BRANCH_PHASE = new EnumTable<BranchPhase>("phase", ["prepare", "commit", "rollback", "one-phase"]);
 export const INQUIRY_ANSWER = new EnumTable<InquiryAnswer["answer"]>("inquiry answer", [
   "commit",
   "rollback",

@@ -39,7 +39,14 @@ export interface ServerFrame {
 /** Participant instance to node. `hello` comes first, with everything that is in doubt there. */
 export interface ParticipantFrame {
   readonly hello:
-    { readonly participant: string; readonly participantKind: string; readonly instance: string; readonly version: string } | undefined;
+    | {
+        readonly participant: string;
+        readonly participantKind: string;
+        readonly instance: string;
+        readonly version: string;
+        readonly onePhase: boolean;
+      }
+    | undefined;
   readonly replies: readonly BranchReply[];
   readonly inquiries: readonly Inquiry[];
 }

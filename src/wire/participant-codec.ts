@@ -43,6 +43,10 @@ function writeResult(w: ProtoWriter, result: Result): void {
       w.text(1, result.detail);
       w.message(7, mark);
       return;
+    case "refused":
+      w.text(1, result.detail);
+      w.message(8, mark);
+      return;
     default:
       unreachable(result);
   }
@@ -82,16 +86,19 @@ function readHeuristicResult(r: ProtoReader): Extract<Result, { kind: "heuristic
   return { kind: "heuristic", outcome: HEURISTIC.required(outcome), detail };
 }
 
-function readFailedResult(r: ProtoReader): Extract<Result, { kind: "failed" }> {
+function readDetail(r: ProtoReader): string {
   let detail = "";
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) detail = r.text();
     else r.skip(tag);
   }
-  return { kind: "failed", detail };
+  return detail;
 }
 
-/** A vote answers prepare, done and heuristic answer a decision; anything else would be counted as what it is not. */
+/**
+ * A vote answers prepare, done and heuristic answer a decision, done and refused a one-phase commit; anything else would be counted as
+ * what it is not.
+ */
 function replyOf(phase: BranchPhase, gid: Gid, branch: string, result: Result | undefined): BranchReply {
   if (result === undefined) throw new WireError("a reply without a result that this version knows");
   switch (result.kind) {
@@ -104,7 +111,10 @@ function replyOf(phase: BranchPhase, gid: Gid, branch: string, result: Result | 
       if (phase === "prepare") throw new WireError("done in answer to prepare");
       return { phase, gid, branch, result };
     case "heuristic":
-      if (phase === "prepare") throw new WireError("a heuristic outcome in answer to prepare");
+      if (phase === "prepare" || phase === "one-phase") throw new WireError(`a heuristic outcome in answer to ${phase}`);
+      return { phase, gid, branch, result };
+    case "refused":
+      if (phase !== "one-phase") throw new WireError(`refused in answer to ${phase}`);
       return { phase, gid, branch, result };
     default:
       return unreachable(result);
@@ -125,7 +135,8 @@ function readReply(r: ProtoReader): BranchReply {
       nested(r, readNothing);
       result = { kind: "done" };
     } else if (tag === 50) result = nested(r, readHeuristicResult);
-    else if (tag === 58) result = nested(r, readFailedResult);
+    else if (tag === 58) result = { kind: "failed", detail: nested(r, readDetail) };
+    else if (tag === 66) result = { kind: "refused", detail: nested(r, readDetail) };
     else r.skip(tag);
   }
   return replyOf(BRANCH_PHASE.required(phase), gid, branch, result);
@@ -136,14 +147,16 @@ function readHello(r: ProtoReader): Hello {
   let participantKind = "";
   let instance = "";
   let version = "";
+  let onePhase = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) participant = r.text();
     else if (tag === 18) participantKind = r.text();
     else if (tag === 26) instance = r.text();
     else if (tag === 34) version = r.text();
+    else if (tag === 40) onePhase = r.bool();
     else r.skip(tag);
   }
-  return { participant, participantKind, instance, version };
+  return { participant, participantKind, instance, version, onePhase };
 }
 
 function readParticipantFrame(r: ProtoReader): ParticipantFrame {
@@ -167,6 +180,7 @@ export const participantFrameCodec: Codec<ParticipantFrame> = {
     writeReplies(w, 2, replies);
     if (hello !== undefined) {
       const mark = w.mark();
+      w.bool(5, hello.onePhase);
       w.text(4, hello.version);
       w.text(3, hello.instance);
       w.text(2, hello.participantKind);

@@ -37,6 +37,9 @@ type Of<K extends Command["kind"]> = Extract<Command, { kind: K }>;
 /** Records stay in memory as the log's tail: slabs small enough that the tail's edge wastes little. */
 const writer = new ProtoWriter(64 * 1024);
 
+/** A BEGIN that is delegated: see records.proto. */
+const DELEGATED_BEGIN = 13;
+
 /** Field numbers of LogRecord.command. */
 const FIELD: Readonly<Record<Command["kind"], number>> = {
   OPEN: 2,
@@ -73,6 +76,7 @@ function writeCommand(w: ProtoWriter, command: Command): void {
       w.text(1, command.gid);
       break;
     case "DECIDE":
+      w.text(7, command.refusedBy);
       w.texts(6, command.readOnly);
       w.texts(5, command.yes);
       w.text(4, command.detail);
@@ -111,7 +115,7 @@ function writeCommand(w: ProtoWriter, command: Command): void {
     default:
       unreachable(command);
   }
-  w.message(FIELD[command.kind], mark);
+  w.message(command.kind === "BEGIN" && command.delegated ? DELEGATED_BEGIN : FIELD[command.kind], mark);
 }
 
 /** OPEN and BEGIN have the same first four fields. */
@@ -136,10 +140,18 @@ function readOpen(r: ProtoReader): Of<"OPEN"> {
   return { kind: "OPEN", gid, client, timeoutMs, branches };
 }
 
-function readBegin(r: ProtoReader): Of<"BEGIN"> {
+function readAnyBegin(r: ProtoReader, delegated: boolean): Of<"BEGIN"> {
   const votes: BranchVote[] = [];
   const { gid, client, timeoutMs, branches } = readStart(r, votes);
-  return { kind: "BEGIN", gid, client, timeoutMs, branches, votes };
+  return { kind: "BEGIN", gid, client, timeoutMs, branches, votes, delegated };
+}
+
+function readBegin(r: ProtoReader): Of<"BEGIN"> {
+  return readAnyBegin(r, false);
+}
+
+function readDelegatedBegin(r: ProtoReader): Of<"BEGIN"> {
+  return readAnyBegin(r, true);
 }
 
 function readEnlist(r: ProtoReader): Of<"ENLIST"> {
@@ -161,6 +173,7 @@ function readDecide(r: ProtoReader): Of<"DECIDE"> {
   let detail = "";
   const yes: string[] = [];
   const readOnly: string[] = [];
+  let refusedBy = "";
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) gid = readGid(r);
     else if (tag === 16) decision = DECISION.read(r);
@@ -168,9 +181,10 @@ function readDecide(r: ProtoReader): Of<"DECIDE"> {
     else if (tag === 34) detail = r.text();
     else if (tag === 42) yes.push(r.text());
     else if (tag === 50) readOnly.push(r.text());
+    else if (tag === 58) refusedBy = r.text();
     else r.skip(tag);
   }
-  return { kind: "DECIDE", gid, decision: DECISION.required(decision), reason, detail, yes, readOnly };
+  return { kind: "DECIDE", gid, decision: DECISION.required(decision), reason, detail, yes, readOnly, refusedBy };
 }
 
 function readDone(r: ProtoReader): Of<"DONE"> {
@@ -263,6 +277,7 @@ const READERS: readonly (Read<Command> | undefined)[] = [
   readRegister,
   readPut,
   readNoop,
+  readDelegatedBegin,
 ];
 
 function readRecord(r: ProtoReader): StampedCommand {

@@ -114,6 +114,7 @@ function readDecision(r: ProtoReader): DecisionRecord {
 }
 
 function writeTransaction(w: ProtoWriter, value: Transaction): void {
+  w.bool(9, value.delegated);
   if (value.decision !== undefined) writeDecision(w, 8, value.decision);
   for (let i = value.branches.length - 1; i >= 0; i--) writeBranchRecord(w, 7, value.branches[i] as BranchRecord);
   w.uint(6, value.openedStampMs);
@@ -133,6 +134,7 @@ function readTransaction(r: ProtoReader): Transaction {
   let openedStampMs = 0;
   const branches: BranchRecord[] = [];
   let decision: Transaction["decision"];
+  let delegated = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) gid = readGid(r);
     else if (tag === 16) state = TRANSACTION_STATE.read(r);
@@ -142,9 +144,10 @@ function readTransaction(r: ProtoReader): Transaction {
     else if (tag === 48) openedStampMs = r.uint();
     else if (tag === 58) branches.push(nested(r, readBranchRecord));
     else if (tag === 66) decision = nested(r, readDecision);
+    else if (tag === 72) delegated = r.bool();
     else r.skip(tag);
   }
-  return { gid, state: TRANSACTION_STATE.required(state), client, timeoutMs, openedZxid, openedStampMs, branches, decision };
+  return { gid, state: TRANSACTION_STATE.required(state), client, timeoutMs, openedZxid, openedStampMs, branches, delegated, decision };
 }
 
 // ---- outcome

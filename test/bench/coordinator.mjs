@@ -35,6 +35,7 @@ const options = {
   doneDelayMs: 20,
   forgetBatchMax: 1_000,
   openTransactionsMax: 1_000_000,
+  delegation: true,
 };
 
 const state = createStateMachine();

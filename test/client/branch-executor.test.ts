@@ -4,7 +4,7 @@ import { newGid, Prng } from "../../src/base/index.js";
 import { BranchExecutor, DEFAULT_LIMITS } from "../../src/client/branch-executor.js";
 import type { ExecutorHandlers, ExecutorLimits } from "../../src/client/branch-executor.js";
 import type { BranchPhase, BranchReply } from "../../src/coordinator/index.js";
-import type { BranchRef, Participant, PrepareRequest, SettleResult, VoteResult } from "../../src/participant/index.js";
+import type { BranchRef, OnePhaseResult, Participant, PrepareRequest, SettleResult, VoteResult } from "../../src/participant/index.js";
 
 const prng = new Prng("executor");
 const newRef = (branch = "b"): BranchRef => ({ gid: newGid(1_700_000_000_000, prng.uint32), branch });
@@ -14,7 +14,8 @@ const NONE = new Uint8Array();
 class Gated implements Participant {
   readonly name = "gated";
   readonly kind = "test";
-  readonly manifest = { asked: true, brought: true, readOnlyVote: false };
+  readonly manifest = { asked: true, brought: true, readOnlyVote: false, onePhase: true };
+  refusal: OnePhaseResult | undefined = undefined;
   readonly started: { readonly phase: BranchPhase; readonly key: string; end(): void; fail(error: Error): void; ended: boolean }[] = [];
 
   start(): Promise<void> {
@@ -28,6 +29,9 @@ class Gated implements Participant {
   }
   prepare(request: PrepareRequest): Promise<VoteResult> {
     return this.#call("prepare", request, { vote: "yes", detail: "" });
+  }
+  commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
+    return this.#call("one-phase", request, this.refusal ?? { kind: "committed" });
   }
   commit(ref: BranchRef): Promise<SettleResult> {
     return this.#call("commit", ref, { kind: "done" });
@@ -96,6 +100,31 @@ describe("calls of one branch", () => {
     expect(participant.phases).toEqual(["prepare", "commit"]);
     await participant.end(1);
     expect(executor.isBusy(ref)).toBe(false);
+  });
+
+  test("of one phase are run once when they come twice, and answered done or refused; no vote is counted", async () => {
+    const { participant, executor, replies, voted } = room();
+    const [committed, refused] = [newRef(), newRef()];
+    executor.onePhase(committed, 1, NONE, "n1");
+    executor.onePhase(committed, 2, NONE, "n2");
+    await participant.end(0);
+    participant.refusal = { kind: "refused", detail: "no funds" };
+    executor.onePhase(refused, 1, NONE, "n1");
+    await participant.end(1);
+    expect(participant.phases).toEqual(["one-phase", "one-phase"]);
+    expect(replies).toEqual([
+      { reply: { phase: "one-phase", ...committed, result: { kind: "done" } }, origins: ["n1", "n2"] },
+      { reply: { phase: "one-phase", ...refused, result: { kind: "refused", detail: "no funds" } }, origins: ["n1"] },
+    ]);
+    expect(voted).toEqual([]);
+  });
+
+  test("of one phase that fail are no outcome", async () => {
+    const { participant, executor, replies } = room();
+    executor.onePhase(newRef(), 1, NONE, "n1");
+    participant.started[0]?.fail(new Error("connection lost"));
+    await turn();
+    expect(replies[0]?.reply.result).toEqual({ kind: "failed", detail: "connection lost" });
   });
 
   test("are run once when they come twice, and both who asked get the reply", async () => {
@@ -217,7 +246,7 @@ describe("bounds", () => {
 });
 
 test("under any order of calls: one at a time per branch, no prepare begins after a roll back came, every call is answered", async () => {
-  const phase = fc.constantFrom<BranchPhase>("prepare", "commit", "rollback");
+  const phase = fc.constantFrom<BranchPhase>("prepare", "commit", "rollback", "one-phase");
   const step = fc.oneof(
     fc.record({ do: fc.constant("call" as const), branch: fc.integer({ min: 0, max: 2 }), phase, origin: fc.constantFrom("n1", "n2") }),
     fc.record({ do: fc.constant("end" as const), index: fc.integer({ min: 0, max: 20 }) }),
@@ -235,6 +264,7 @@ test("under any order of calls: one at a time per branch, no prepare begins afte
           const begunBefore = participant.started.filter((call) => call.key === key && call.phase === "prepare").length;
           const wasRolledBack = rolledBack.has(key);
           if (s.phase === "prepare") executor.prepare(ref, 1, NONE, s.origin);
+          else if (s.phase === "one-phase") executor.onePhase(ref, 1, NONE, s.origin);
           else executor.settle(ref, s.phase, s.origin, false);
           owed.set(`${key} ${s.phase} ${s.origin}`, replies.length);
           if (s.phase === "rollback") rolledBack.add(key);

@@ -9,6 +9,7 @@
 import { afterAll, beforeAll, describe, expect, test, type TestContext } from "vitest";
 import { newGid, Prng, type Gid } from "../../src/base/index.js";
 import type { BranchRef, BroughtParticipant, Participant, PrepareRequest, VoteResult } from "../../src/participant/index.js";
+import { describeOnePhase } from "./one-phase.js";
 
 export interface ParticipantFixture<Handle = unknown> {
   /** Started and ready. After a crash: the new one. */
@@ -463,4 +464,5 @@ export function describeParticipant<Handle>(name: string, make: () => Promise<Pa
       await expect(prepare(ref(), account(), 1)).rejects.toMatchObject({ code: "QUORATE_CLOSED" });
     });
   });
+  describeOnePhase(name, make);
 }

@@ -200,7 +200,7 @@ describe("abort", () => {
     const gid = desk.gid();
     desk.commit(gid, TWO);
     desk.takeCalls();
-    desk.inject({ kind: "DECIDE", gid, decision: "abort", reason: "inquiry", detail: "", yes: [], readOnly: [] });
+    desk.inject({ kind: "DECIDE", gid, decision: "abort", reason: "inquiry", detail: "", yes: [], readOnly: [], refusedBy: "" });
     expect(desk.takeAnswers()).toMatchObject([{ kind: "decided", decision: "abort", reason: "inquiry" }]);
     desk.commitAll();
     expect(desk.takeCalls().sort()).toEqual(["1 rollback b1", "2 rollback b2"]);

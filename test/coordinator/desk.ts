@@ -35,6 +35,7 @@ export const OPTIONS: CoordinatorOptions = {
   doneDelayMs: 20,
   forgetBatchMax: 100,
   openTransactionsMax: 1_000,
+  delegation: true,
 };
 
 export class Desk {
@@ -52,11 +53,14 @@ export class Desk {
   alarms: Alarm[] = [];
   wakeAtMs = Infinity;
 
-  /** `orders` is attached as instance 1 and `stock` as 2; the leader is established and both names are in the log. */
-  constructor(options: Partial<CoordinatorOptions> = {}) {
+  /**
+   * `orders` is attached as instance 1 and `stock` as 2; the leader is established and both names are in the log. `onePhase`: these
+   * instances know one-phase commit, so that transactions of one asked branch are delegated.
+   */
+  constructor(options: Partial<CoordinatorOptions> = {}, onePhase = false) {
     this.coordinator = createCoordinator(this.state, { ...OPTIONS, ...options }, this.random, () => this.stampMs);
-    this.coordinator.instanceUp(1, "orders", "kv", this.nowMs);
-    this.coordinator.instanceUp(2, "stock", "kv", this.nowMs);
+    this.coordinator.instanceUp(1, "orders", "kv", this.nowMs, onePhase);
+    this.coordinator.instanceUp(2, "stock", "kv", this.nowMs, onePhase);
     this.establish();
     this.commitAll();
   }
@@ -154,7 +158,16 @@ export class Desk {
     this.#reply(instance, { phase, gid, branch, result: { kind: "done" } });
   }
 
-  fail(gid: Gid, branch: string, phase: "prepare" | "commit" | "rollback", instance = 1): void {
+  /** The answers to a one-phase commit. */
+  committed(gid: Gid, branch: string, instance = 1): void {
+    this.#reply(instance, { phase: "one-phase", gid, branch, result: { kind: "done" } });
+  }
+
+  refused(gid: Gid, branch: string, instance = 1, detail = ""): void {
+    this.#reply(instance, { phase: "one-phase", gid, branch, result: { kind: "refused", detail } });
+  }
+
+  fail(gid: Gid, branch: string, phase: "prepare" | "commit" | "rollback" | "one-phase", instance = 1): void {
     this.#reply(instance, { phase, gid, branch, result: { kind: "failed", detail: "lock wait timeout" } });
   }
 

@@ -82,7 +82,8 @@ describe("a new leader", () => {
   test("takes many transactions up in slices, and is not held up by any of them", () => {
     const desk = new Desk();
     const gids = Array.from({ length: 5_000 }, () => desk.gid());
-    for (const gid of gids) desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches: [asked("b1")], votes: [] });
+    for (const gid of gids)
+      desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches: [asked("b1")], votes: [], delegated: false });
     desk.resign();
     desk.calls = [];
     desk.establish();

@@ -112,8 +112,8 @@ describe("a branch in doubt", () => {
     desk.proposed = [];
     // The gid was opened, sealed and committed before the abort reached the log.
     desk.inject({ kind: "OPEN", gid, client: "", timeoutMs: 10_000, branches: [asked("b1")] });
-    desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches: [asked("b1")], votes: [] });
-    desk.inject({ kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes: ["b1"], readOnly: [] });
+    desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches: [asked("b1")], votes: [], delegated: false });
+    desk.inject({ kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes: ["b1"], readOnly: [], refusedBy: "" });
     for (const command of proposed) desk.inject(command);
     expect(desk.inquiryAnswers).toMatchObject([{ gid, branch: "b1", answer: "commit" }]);
   });
@@ -156,7 +156,7 @@ test("a repeated prepare that does read-only work again counts before the decisi
   desk.vote(before, "b1", "read-only");
   desk.vote(before, "b1", "yes");
   desk.vote(before, "b2", "yes", 2);
-  expect(desk.proposed.at(-1)).toMatchObject({ kind: "DECIDE", yes: ["b1", "b2"], readOnly: [] });
+  expect(desk.proposed.at(-1)).toMatchObject({ kind: "DECIDE", yes: ["b1", "b2"], readOnly: [], refusedBy: "" });
   desk.commit(after, [asked("b1")], {}, 2);
   desk.vote(after, "b1", "read-only");
   desk.vote(after, "b1", "yes");

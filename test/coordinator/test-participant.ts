@@ -46,7 +46,9 @@ export class TestParticipant {
     for (const [instance, attachedTo] of this.#instances) if (attachedTo === node) this.#instances.delete(instance);
     const instance = this.#world.nextStream();
     this.#instances.set(instance, node);
-    node.coordinator.instanceUp(instance, this.name, "kv", this.#world.nowMs);
+    // Some instances are of a version that knows no one-phase commit; in the end all know it.
+    const onePhase = !this.#world.faulty || this.#world.random.chance(0.85);
+    node.coordinator.instanceUp(instance, this.name, "kv", this.#world.nowMs, onePhase);
     for (const row of this.#inDoubt(0)) this.#world.inquire(node, instance, row.gid, row.branch);
     this.#world.flush(node);
   }
@@ -84,8 +86,27 @@ export class TestParticipant {
       return { phase, gid, branch, result: { kind: "failed", detail: "lock wait timeout" } };
     }
     if (phase === "prepare") return { phase, gid, branch, result: { kind: "vote", vote: this.#prepare(call), detail: "" } };
+    if (phase === "one-phase") return this.#commitOnePhase(call);
     this.settle(gid, branch, phase);
     return { phase, gid, branch, result: { kind: "done" } };
+  }
+
+  /** Undefined: could not tell. */
+  #commitOnePhase({ gid, branch, epoch }: BranchCall): BranchReply | undefined {
+    const phase = "one-phase";
+    const row = this.#rows.get(key(gid, branch));
+    if (row === undefined || row.state === "prepared") {
+      if (epoch < this.#fence || gidTimeMs(gid) < this.#floorMs)
+        return { phase, gid, branch, result: { kind: "failed", detail: "fenced" } };
+      this.#fence = epoch;
+    }
+    if (row === undefined && this.#voteOf(gid, branch) === "no") this.#insert(gid, branch, "rolled-back");
+    else {
+      if (row === undefined) this.#insert(gid, branch, "prepared");
+      if (this.stateOf(gid, branch) === "prepared") this.settle(gid, branch, "commit");
+    }
+    if (this.stateOf(gid, branch) === "committed") return { phase, gid, branch, result: { kind: "done" } };
+    return { phase, gid, branch, result: { kind: "refused", detail: "refused" } };
   }
 
   #prepare(call: BranchCall): Vote {

@@ -30,6 +30,8 @@ test("atomic, decided once, and every prepared branch resolved, through any fail
   expect(total["inquiries"]).toBeGreaterThan(SEEDS);
   expect(total["inquiryAborts"]).toBeGreaterThan(0);
   expect(total["readOnlyCommits"]).toBeGreaterThan(0);
+  expect(total["delegatedCommits"]).toBeGreaterThan(SEEDS);
+  expect(total["delegatedAborts"]).toBeGreaterThan(0);
   expect(total["forgotten"]).toBeGreaterThan(SEEDS);
 }, 300_000);
 
@@ -38,5 +40,6 @@ test("a leader's death aborts nothing", () => {
   if (process.env["QUORATE_SHOW"] !== undefined) process.stdout.write(`${JSON.stringify(total)}\n`);
   expect(total["aborts"]).toBe(0);
   expect(total["commits"]).toBeGreaterThan(SEEDS * 10);
+  expect(total["delegatedCommits"]).toBeGreaterThan(SEEDS / 2);
   expect(total["leaders"]).toBeGreaterThan(SEEDS * 1.5);
 }, 300_000);

@@ -18,7 +18,7 @@ import type {
   InquiryAnswer,
   Request,
 } from "../../src/coordinator/index.js";
-import { createStateMachine } from "../../src/txn/index.js";
+import { createStateMachine, delegateOf } from "../../src/txn/index.js";
 import type { Command, Decision, StampedCommand, StateMachine } from "../../src/txn/index.js";
 import { TestClient } from "./test-client.js";
 import { TestParticipant } from "./test-participant.js";
@@ -50,6 +50,7 @@ export const WORLD_COORDINATOR_OPTIONS: CoordinatorOptions = {
   doneDelayMs: 15,
   forgetBatchMax: 5,
   openTransactionsMax: 1_000,
+  delegation: true,
 };
 
 interface LogEntry {
@@ -111,7 +112,18 @@ export class World {
   readonly clients: TestClient[] = [];
   /** First decision of each gid, in the order of the log. */
   readonly decisions = new Map<Gid, Decision>();
-  readonly stats = { commits: 0, aborts: 0, leaders: 0, inquiries: 0, forgotten: 0, inquiryAborts: 0, timeouts: 0, readOnlyCommits: 0 };
+  readonly stats = {
+    commits: 0,
+    aborts: 0,
+    leaders: 0,
+    inquiries: 0,
+    forgotten: 0,
+    inquiryAborts: 0,
+    timeouts: 0,
+    readOnlyCommits: 0,
+    delegatedCommits: 0,
+    delegatedAborts: 0,
+  };
   readonly log: LogEntry[] = [];
   nowMs = 0;
   /** Faults happen. Cleared for the last part of a run, in which everything must come to rest. */
@@ -123,6 +135,7 @@ export class World {
   #counter = 0;
   /** Applies every committed entry in order: the state that counts. */
   readonly #witness: StateMachine = createStateMachine();
+  readonly #delegated = new Set<Gid>();
   readonly #queue: { readonly atMs: number; readonly order: number; readonly run: () => void }[] = [];
   #order = 0;
   #streams = 1;
@@ -307,6 +320,7 @@ export class World {
   #commit(item: LogEntry): void {
     this.log.push(item);
     const result = this.#witness.apply(item.entry, item.zxid);
+    if (result.kind === "sealed" && result.transaction.delegated) this.#delegated.add(result.transaction.gid);
     if (result.kind === "decided" && result.first) {
       const known = this.decisions.get(result.gid);
       if (known !== undefined) throw new Violation(`${result.gid} decided twice: ${known}, then ${result.decision}`);
@@ -322,9 +336,11 @@ export class World {
     if (command.decision === "commit") {
       this.stats.commits++;
       if (command.readOnly.length > 0) this.stats.readOnlyCommits++;
+      if (this.#delegated.has(command.gid)) this.stats.delegatedCommits++;
       return;
     }
     this.stats.aborts++;
+    if (this.#delegated.has(command.gid)) this.stats.delegatedAborts++;
     if (command.reason === "inquiry") this.stats.inquiryAborts++;
     if (command.reason === "timeout") this.stats.timeouts++;
     if (this.options.promise)
@@ -363,7 +379,7 @@ export class World {
     const gid = "gid" in old ? old.gid : undefined;
     if (gid === undefined || this.random.chance(0.6)) return old.kind === "FLOOR" ? { kind: "NOOP" } : old;
     if (this.random.chance(0.5)) return { kind: "FORGET", gids: [gid] };
-    return { kind: "DECIDE", gid, decision: "abort", reason: "client", detail: "", yes: [], readOnly: [] };
+    return { kind: "DECIDE", gid, decision: "abort", reason: "client", detail: "", yes: [], readOnly: [], refusedBy: "" };
   }
 
   /** Long after: old records come again, when everything is finished and forgotten. */
@@ -504,6 +520,9 @@ export class World {
     const decision = this.decisions.get(gid);
     if (did === "commit" && this.recordedVote(gid, branch) === "read-only")
       throw new Violation(`${gid}/${branch} committed, recorded as read-only`);
+    const found = this.#witness.lookup(gid);
+    // The participant alone decides it, once its BEGIN is committed.
+    if (did === "commit" && decision === undefined && found.kind === "transaction" && delegateOf(found.transaction)?.id === branch) return;
     if (did === "commit" && decision !== "commit") throw new Violation(`${gid}/${branch} committed, decision is ${decision ?? "none"}`);
     if (did === "rollback" && decision === "commit" && !readOnlyCopy)
       throw new Violation(`${gid}/${branch} rolled back, decision is commit`);

@@ -54,6 +54,7 @@ function gated(inner: KvParticipant): Participant {
     manifest: inner.manifest,
     start: (clusterId) => inner.start(clusterId),
     prepare: (request) => inner.prepare(request),
+    commitOnePhase: (request) => inner.commitOnePhase(request),
     commit: async (ref) => {
       if (ref.branch === "slow") await commitGate;
       return inner.commit(ref);

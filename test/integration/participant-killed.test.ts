@@ -54,6 +54,10 @@ function gated(inner: KvParticipant, gate: Promise<void>): Participant {
       await gate;
       return inner.prepare(request);
     },
+    commitOnePhase: async (request) => {
+      await gate;
+      return inner.commitOnePhase(request);
+    },
     commit: (ref) => inner.commit(ref),
     rollback: (ref) => inner.rollback(ref),
     listInDoubt: (filter) => inner.listInDoubt(filter),

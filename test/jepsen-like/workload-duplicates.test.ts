@@ -61,7 +61,7 @@ test("a yes to a prepare that comes after the roll back is a broken promise", as
   const forgetful: Participant = {
     name: "bank",
     kind: "forgetful",
-    manifest: store.manifest,
+    manifest: { ...store.manifest, onePhase: false },
     start: (clusterId) => store.start(clusterId),
     prepare: (request) => (rolledBack.has(request.gid) ? Promise.resolve({ vote: "yes", detail: "" }) : store.prepare(request)),
     commit: (ref) => store.commit(ref),

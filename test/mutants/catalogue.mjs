@@ -10,9 +10,10 @@
  */
 import { COMMIT_MUTANTS } from "./commit.mjs";
 import { CONSENSUS_MUTANTS } from "./consensus.mjs";
+import { CUT_MUTANTS } from "./cuts.mjs";
 import { EDGE_MUTANTS } from "./edges.mjs";
 
-export const MUTANTS = [...CONSENSUS_MUTANTS, ...COMMIT_MUTANTS, ...EDGE_MUTANTS].sort(
+export const MUTANTS = [...CONSENSUS_MUTANTS, ...COMMIT_MUTANTS, ...CUT_MUTANTS, ...EDGE_MUTANTS].sort(
   (a, b) => parseInt(a.id, 10) - parseInt(b.id, 10) || (a.id < b.id ? -1 : 1),
 );
 
@@ -24,8 +25,8 @@ export const CONTROLS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: '    if (drive.deciding !== undefined) return;\n    drive.deciding = "abort";',
-        replace: '    drive.deciding = "abort";',
+        find: "if (drive.deciding !== undefined || drive.delegated) return;",
+        replace: "if (drive.delegated) return;",
       },
     ],
   },

@@ -6,8 +6,8 @@ export const COMMIT_MUTANTS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: `decision: "commit", reason: undefined, detail: "", yes, readOnly });`,
-        replace: `decision: "commit", reason: undefined, detail: "", yes, readOnly });
+        find: `decision: "commit", reason: undefined, detail: "", yes, readOnly, refusedBy: "" });`,
+        replace: `decision: "commit", reason: undefined, detail: "", yes, readOnly, refusedBy: "" });
     this.answerWaiters(drive, ({ kind }) =>
       kind === "commit" ? { kind: "decided", gid, decision: "commit", reason: undefined, detail: "", zxid: { epoch: 0, counter: 0 } } : undefined,
     );`,
@@ -50,8 +50,8 @@ export const COMMIT_MUTANTS = [
       // The driver holds back a second decision itself; without that restraint only the log's order decides.
       {
         file: "coordinator/decider.ts",
-        find: '    if (drive.deciding !== undefined) return;\n    drive.deciding = "abort";',
-        replace: '    drive.deciding = "abort";',
+        find: "if (drive.deciding !== undefined || drive.delegated) return;",
+        replace: "if (drive.delegated) return;",
       },
       {
         file: "txn/decision.ts",
@@ -154,15 +154,17 @@ export const COMMIT_MUTANTS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: `    this.#prepare(drive, nowMs);
+        find: `    else this.#prepare(drive, nowMs);
     this.#decideIfReady(drive);
   }
 
-  /** Proposes BEGIN and`,
+  /**
+   * Proposes BEGIN and`,
         replace: `    this.abort(drive, "timeout", "the leader changed");
   }
 
-  /** Proposes BEGIN and`,
+  /**
+   * Proposes BEGIN and`,
       },
     ],
   },

@@ -228,8 +228,8 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "sim/resource.ts",
-        find: `    this.#prepared.delete(key);\n    for (const [account, amount] of prepared`,
-        replace: `    for (const [account, amount] of prepared`,
+        find: `    this.#prepared.delete(key);\n    this.#take(key`,
+        replace: `    this.#take(key`,
       },
       {
         file: "sim/resource.ts",

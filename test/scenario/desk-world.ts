@@ -63,10 +63,27 @@ export class DeskWorld implements Interpreter {
         break;
       case "done": {
         const [, branch = "", phase] = plain;
-        if (phase !== "commit" && phase !== "rollback") throw new Error("done GID BRANCH commit, or rollback");
+        if (phase === "one-phase") {
+          desk.committed(this.#gid(first), branch, instanceOf(words));
+          break;
+        }
+        if (phase !== "commit" && phase !== "rollback") throw new Error("done GID BRANCH commit, rollback or one-phase");
         desk.done(this.#gid(first), branch, phase, instanceOf(words));
         break;
       }
+      case "refused":
+        desk.refused(this.#gid(first), plain[1] ?? "", instanceOf(words));
+        break;
+      case "fail":
+        desk.fail(this.#gid(first), plain[1] ?? "", "one-phase", instanceOf(words));
+        break;
+      case "resolve":
+        desk.request(
+          { kind: "resolve", gid: this.#gid(first), branch: plain[1] ?? "", outcome: "rolled-back", by: "ops", note: "" },
+          7,
+          ++this.#request,
+        );
+        break;
       case "inquire":
         this.#lastInquiry = desk.inquire(this.#gid(first), plain[1] ?? "", instanceOf(words)) ?? "none";
         this.#lines.push(`  inquiry answer ${this.#lastInquiry}`);
@@ -90,7 +107,7 @@ export class DeskWorld implements Interpreter {
         const decision = plain[1] === "commit" ? "commit" : "abort";
         const yes = plain.slice(2);
         const reason = decision === "commit" ? undefined : "timeout";
-        desk.inject({ kind: "DECIDE", gid: this.#gid(first), decision, reason, detail: "", yes, readOnly: [] });
+        desk.inject({ kind: "DECIDE", gid: this.#gid(first), decision, reason, detail: "", yes, readOnly: [], refusedBy: "" });
         break;
       }
       case "begun": {
@@ -98,7 +115,7 @@ export class DeskWorld implements Interpreter {
         const gid = this.#gid(first);
         const branches = plain.slice(1).map(branchOf);
         desk.inject({ kind: "OPEN", gid, client: "", timeoutMs: 10_000, branches });
-        desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches, votes: [] });
+        desk.inject({ kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches, votes: [], delegated: false });
         break;
       }
       case "pass":
@@ -111,7 +128,7 @@ export class DeskWorld implements Interpreter {
         desk.establish();
         break;
       case "attach":
-        desk.coordinator.instanceUp(instanceOf(words), first, "kv", desk.nowMs);
+        desk.coordinator.instanceUp(instanceOf(words), first, "kv", desk.nowMs, words.named.get("one-phase") === "yes");
         desk.drain();
         break;
       case "detach":
@@ -220,14 +237,15 @@ export class DeskWorld implements Interpreter {
         return `ENLIST ${this.#nameOf(command.gid)} ${branchWords([command.branch])}`;
       case "BEGIN": {
         const votes = command.votes.map(({ branch, vote }) => ` ${branch}=${vote}`).join("");
-        return `BEGIN ${this.#nameOf(command.gid)} ${branchWords(command.branches)}${votes}`;
+        return `BEGIN ${this.#nameOf(command.gid)} ${branchWords(command.branches)}${votes}${command.delegated ? " delegated" : ""}`;
       }
       case "DECIDE": {
-        const { gid, decision, reason, yes, readOnly } = command;
+        const { gid, decision, reason, yes, readOnly, refusedBy } = command;
         const parts = [`DECIDE ${this.#nameOf(gid)} ${decision}`];
         if (reason !== undefined) parts.push(`reason=${reason}`);
         if (yes.length > 0) parts.push(`yes=${yes.join(",")}`);
         if (readOnly.length > 0) parts.push(`read-only=${readOnly.join(",")}`);
+        if (refusedBy !== "") parts.push(`refused-by=${refusedBy}`);
         return parts.join(" ");
       }
       case "DONE":

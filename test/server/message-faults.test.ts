@@ -90,8 +90,8 @@ describe("at the ports", () => {
       onInstanceDown: () => undefined,
       onReplies: (instance: number) => got.push(instance),
     } as unknown as ClientServerHandlers);
-    handlers.onInstanceUp(1, "bank", "kv");
-    handlers.onInstanceUp(2, "bank", "kv");
+    handlers.onInstanceUp(1, "bank", "kv", false);
+    handlers.onInstanceUp(2, "bank", "kv", false);
     handlers.onReplies(1, [reply]);
     handlers.onReplies(2, [reply]);
     handlers.onInstanceDown(1);

@@ -152,6 +152,7 @@ describe("a simulated key-value store", () => {
       committed: () => undefined,
       rolledBack: () => undefined,
       votedNo: () => undefined,
+      refused: () => undefined,
     });
   test("keeps a prepared branch and its locks over a crash, and loses work that was not prepared", () => {
     const resource = make();

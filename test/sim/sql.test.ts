@@ -17,6 +17,7 @@ function make(seed = 1) {
     committed: (_resource, _gid, branch) => seen.push(`committed ${branch}`),
     rolledBack: (_resource, _gid, branch) => seen.push(`rolled back ${branch}`),
     votedNo: (_resource, _gid, branch) => seen.push(`no ${branch}`),
+    refused: (_resource, _gid, branch) => seen.push(`refused ${branch}`),
   });
   const { server } = resource;
   const connect = (): SqlSession => {

@@ -25,7 +25,13 @@ export type Event =
   | { readonly kind: "client-up"; readonly session: number; readonly client: string }
   | { readonly kind: "client-down"; readonly session: number }
   | { readonly kind: "request"; readonly session: number; readonly request: number; readonly body: Request }
-  | { readonly kind: "instance-up"; readonly instance: number; readonly participant: string; readonly participantKind: string }
+  | {
+      readonly kind: "instance-up";
+      readonly instance: number;
+      readonly participant: string;
+      readonly participantKind: string;
+      readonly onePhase: boolean;
+    }
   | { readonly kind: "instance-down"; readonly instance: number }
   | { readonly kind: "reply"; readonly instance: number; readonly reply: BranchReply }
   | { readonly kind: "inquiry"; readonly instance: number; readonly inquiry: Inquiry }
@@ -72,7 +78,8 @@ export async function startServer(
       onRequests: (session, requests) => {
         for (const { request, body } of requests) events.add({ kind: "request", session, request, body });
       },
-      onInstanceUp: (instance, participant, participantKind) => events.add({ kind: "instance-up", instance, participant, participantKind }),
+      onInstanceUp: (instance, participant, participantKind, onePhase) =>
+        events.add({ kind: "instance-up", instance, participant, participantKind, onePhase }),
       onInstanceDown: (instance) => events.add({ kind: "instance-down", instance }),
       onReplies: (instance, replies) => {
         for (const reply of replies) events.add({ kind: "reply", instance, reply });

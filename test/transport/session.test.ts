@@ -216,7 +216,7 @@ describe("what a client may not do", () => {
 });
 
 describe("a participant instance's stream", () => {
-  const hello = { participant: "orders", participantKind: "kv", instance: "pid 1", version: "1" };
+  const hello = { participant: "orders", participantKind: "kv", instance: "pid 1", version: "1", onePhase: true };
 
   test("attaches with its doubts, takes calls, sends replies, gets answers", async () => {
     const one = await start();
@@ -226,7 +226,7 @@ describe("a participant instance's stream", () => {
     const inquiry = await one.events.find(({ kind }) => kind === "inquiry");
     const instance = inquiry.kind === "inquiry" ? inquiry.instance : 0;
     expect(one.events.all).toEqual([
-      { kind: "instance-up", instance, participant: "orders", participantKind: "kv" },
+      { kind: "instance-up", instance, participant: "orders", participantKind: "kv", onePhase: true },
       { kind: "inquiry", instance, inquiry: { gid, branch: "b" } },
     ]);
     expect((await stream.frames.find(() => true)).view).toEqual(VIEW);

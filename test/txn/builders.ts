@@ -77,15 +77,25 @@ export function enlist(gid: Gid, branch: BranchSpec): Command {
 export function begin(gid: Gid, branches: readonly BranchSpec[], votes?: Readonly<Record<string, Vote>>): Command {
   const brings = branches.filter((branch) => branch.mode === "brought");
   const list = brings.map(({ id }) => ({ branch: id, vote: votes?.[id] ?? ("yes" as const) }));
-  return { kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches, votes: list };
+  return { kind: "BEGIN", gid, client: "", timeoutMs: 10_000, branches, votes: list, delegated: false };
 }
 
 export function commit(gid: Gid, yes: readonly string[], readOnly: readonly string[] = []): Command {
-  return { kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes, readOnly };
+  return { kind: "DECIDE", gid, decision: "commit", reason: undefined, detail: "", yes, readOnly, refusedBy: "" };
 }
 
 export function abort(gid: Gid, reason: "timeout" | "client" | "inquiry" | "vote-no" = "timeout"): Command {
-  return { kind: "DECIDE", gid, decision: "abort", reason, detail: "", yes: [], readOnly: [] };
+  return { kind: "DECIDE", gid, decision: "abort", reason, detail: "", yes: [], readOnly: [], refusedBy: "" };
+}
+
+/** Its sole voter commits in one phase. */
+export function delegate(gid: Gid, branches: readonly BranchSpec[], votes?: Readonly<Record<string, Vote>>): Command {
+  return { ...begin(gid, branches, votes), delegated: true } as Command;
+}
+
+/** The abort that a delegated transaction takes. */
+export function refused(gid: Gid, branch: string): Command {
+  return { ...abort(gid, "vote-no"), refusedBy: branch } as Command;
 }
 
 export function done(gid: Gid, ...branches: readonly string[]): Command {

@@ -24,14 +24,20 @@ const command: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ kind: fc.constant("OPEN" as const), gid, client: fc.constantFrom("", "c"), timeoutMs: fc.constant(1_000), branches: list }),
   fc.record({ kind: fc.constant("ENLIST" as const), gid, branch: fc.constantFrom(asked("b1"), asked("b3"), brought("b2", "stock")) }),
   fc
-    .record({ gid, branches: list, vote: fc.constantFrom("yes" as const, "read-only" as const, "no" as const) })
-    .map(({ gid, branches, vote }) => ({
+    .record({
+      gid,
+      branches: list,
+      vote: fc.constantFrom("yes" as const, "read-only" as const, "no" as const),
+      delegated: fc.boolean(),
+    })
+    .map(({ gid, branches, vote, delegated }) => ({
       kind: "BEGIN" as const,
       gid,
       client: "",
       timeoutMs: 1_000,
       branches,
       votes: branches.filter(({ mode }) => mode === "brought").map(({ id }) => ({ branch: id, vote })),
+      delegated,
     })),
   fc.record({
     kind: fc.constant("DECIDE" as const),
@@ -41,6 +47,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     detail: fc.constant(""),
     yes: ids,
     readOnly: fc.oneof({ weight: 3, arbitrary: fc.constant([]) }, { weight: 1, arbitrary: ids }),
+    refusedBy: fc.constantFrom("", "", "b1", "b2"),
   }),
   fc.record({
     kind: fc.constant("DONE" as const),

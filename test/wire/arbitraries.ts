@@ -64,11 +64,21 @@ const requestId = fc.record({ client, seq: safe, ackBelow: safe });
 const gidBranch: Arbitrary<Inquiry> = fc.record({ gid: gidText, branch: name });
 const kind = <K extends string>(value: K): Arbitrary<K> => fc.constant(value);
 
+const maybeEmpty = fc.oneof(fc.constant(""), name);
 export const command: Arbitrary<Command> = fc.oneof(
   fc.record({ kind: kind("OPEN"), gid: gidText, client, timeoutMs: safe, branches: list(branch) }),
   fc.record({ kind: kind("ENLIST"), gid: gidText, branch }),
-  fc.record({ kind: kind("BEGIN"), gid: gidText, client, timeoutMs: safe, branches: list(branch), votes }),
-  fc.record({ kind: kind("DECIDE"), gid: gidText, decision, reason, detail: text, yes: list(name), readOnly: list(name) }),
+  fc.record({ kind: kind("BEGIN"), gid: gidText, client, timeoutMs: safe, branches: list(branch), votes, delegated: fc.boolean() }),
+  fc.record({
+    kind: kind("DECIDE"),
+    gid: gidText,
+    decision,
+    reason,
+    detail: text,
+    yes: list(name),
+    readOnly: list(name),
+    refusedBy: maybeEmpty,
+  }),
   fc.record({ kind: kind("DONE"), branches: list(gidBranch) }),
   fc.record({ kind: kind("FORGET"), gids: list(gidText) }),
   fc.record({ kind: kind("FLOOR"), timeMs: safe }),
@@ -116,6 +126,7 @@ export const stateChange: Arbitrary<StateChange> = fc.oneof(
       openedZxid: zxidValue,
       openedStampMs: safe,
       branches: list(branchRecord),
+      delegated: fc.boolean(),
       decision: maybe(decisionRecord),
     })
     .map((value): StateChange => ({ kind: "transaction", key: value.gid, value })),
@@ -283,10 +294,12 @@ export const serverFrame: Arbitrary<ServerFrame> = fc.record({
 // ---- participants
 
 const settlePhase = fc.constantFrom("commit" as const, "rollback" as const);
-const anyPhase = fc.constantFrom("prepare" as const, "commit" as const, "rollback" as const);
+const anyPhase = fc.constantFrom("prepare" as const, "commit" as const, "rollback" as const, "one-phase" as const);
 export const reply: Arbitrary<BranchReply> = fc.oneof(
   fc.record({ phase: kind("prepare"), gid: gidText, branch: name, result: fc.record({ kind: kind("vote"), vote, detail: text }) }),
   fc.record({ phase: settlePhase, gid: gidText, branch: name, result: fc.record({ kind: kind("done") }) }),
+  fc.record({ phase: kind("one-phase"), gid: gidText, branch: name, result: fc.record({ kind: kind("done") }) }),
+  fc.record({ phase: kind("one-phase"), gid: gidText, branch: name, result: fc.record({ kind: kind("refused"), detail: text }) }),
   fc.record({
     phase: settlePhase,
     gid: gidText,
@@ -296,7 +309,7 @@ export const reply: Arbitrary<BranchReply> = fc.oneof(
   fc.record({ phase: anyPhase, gid: gidText, branch: name, result: fc.record({ kind: kind("failed"), detail: text }) }),
 );
 export const participantFrame: Arbitrary<ParticipantFrame> = fc.record({
-  hello: maybe(fc.record({ participant: name, participantKind: name, instance: text, version: text })),
+  hello: maybe(fc.record({ participant: name, participantKind: name, instance: text, version: text, onePhase: fc.boolean() })),
   replies: list(reply),
   inquiries: list(gidBranch),
 });

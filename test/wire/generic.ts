@@ -65,7 +65,7 @@ function commandMember(c: Command): Generic {
       return { enlist: { gid: c.gid, branch: branchSpec(c.branch) } };
     case "BEGIN":
       return {
-        begin: {
+        [c.delegated ? "delegatedBegin" : "begin"]: {
           gid: c.gid,
           client: c.client,
           timeoutMs: c.timeoutMs,
@@ -82,6 +82,7 @@ function commandMember(c: Command): Generic {
           detail: c.detail,
           yes: c.yes,
           readOnly: c.readOnly,
+          refusedBy: c.refusedBy,
         },
       };
     case "DONE":
@@ -123,6 +124,7 @@ export function storedValue(change: StateChange): { readonly message: string; re
           branches: t.branches.map((b) =>
             present({ spec: branchSpec(b), vote: enumName("VOTE", b.vote), done: b.done, heuristic: b.heuristic }),
           ),
+          delegated: t.delegated,
           decision:
             t.decision === undefined
               ? undefined
@@ -411,6 +413,8 @@ function reply(r: BranchReply): Generic {
       return { ...head, heuristic: { outcome: enumName("HEURISTIC_OUTCOME", r.result.outcome), detail: r.result.detail } };
     case "failed":
       return { ...head, failed: { detail: r.result.detail } };
+    case "refused":
+      return { ...head, refused: { detail: r.result.detail } };
   }
 }
 

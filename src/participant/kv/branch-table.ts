@@ -3,6 +3,7 @@
  *
  *   (none) --prepare--> waiting --locks--> voting --durable--> prepared --commit--> committing --durable--> (committed row)
  *                                                                \------rollback--> rolling-back --durable--> (rolled-back row)
+ *   (none) --one-phase--> waiting --locks--> committing --durable--> (committed row), or on any obstacle rolling-back
  *
  * `waiting` is for locks; `voting`, `committing` and `rolling-back` are for the group commit. A rollback may arrive in any phase and
  * of a branch never seen: it leaves its row, so that a late prepare is refused. A branch in the table answers from memory, one that
@@ -13,11 +14,11 @@
  * change what this one read before it commits elsewhere.
  */
 import { gidTimeMs, must, QuorateError, unreachable } from "../../base/index.js";
-import type { BranchRef, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
+import type { BranchRef, OnePhaseResult, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
 import { Branch, type Phase } from "./branch.js";
 import { evaluate, locksOf } from "./evaluate.js";
 import { LockTable, type LockTimeouts } from "./locks.js";
-import { decodeKvPayload, type KvValue } from "./operation.js";
+import { decodeKvPayload, type KvOperation, type KvValue } from "./operation.js";
 import {
   BRANCH_PREFIX,
   branchKey,
@@ -37,6 +38,7 @@ import type { KvStore, Waiter, Write } from "./store.js";
 
 const YES: VoteResult = { vote: "yes", detail: "" };
 const DONE: SettleResult = { kind: "done" };
+const COMMITTED: OnePhaseResult = { kind: "committed" };
 const FORGET_SLICE = 1000;
 
 export interface BranchCounts {
@@ -97,24 +99,71 @@ export class BranchTable {
     if (request.epoch < epoch) return no(`fenced: the prepare is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
     const decoded = decodeKvPayload(request.payload);
     if ("problem" in decoded) return no(decoded.problem);
-    if (this.#branches.size >= this.#branchesMax)
-      return Promise.reject(
-        new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" }),
-      );
-    if (request.epoch > epoch) this.#store.amend({ epoch: request.epoch });
-    const branch = new Branch(request, "waiting");
-    branch.operations = decoded.operations;
-    branch.wants = locksOf(decoded.operations);
-    branch.payload = request.payload;
-    branch.epoch = request.epoch;
+    if (this.#branches.size >= this.#branchesMax) return Promise.reject(this.#overloaded());
+    const branch = this.#begun(request, decoded.operations);
     branch.granted = () => this.#vote(branch);
     branch.refused = (detail) => {
       this.#branches.delete(id);
       branch.vote.resolve(no(detail));
     };
-    this.#branches.set(id, branch);
     this.#locks.acquire(branch, branch.wants);
     return branch.vote.promise;
+  }
+
+  /** See Participant.commitOnePhase. The work and the row that says so are one atomic write; a refusal is a rolled-back row. */
+  async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
+    const known = this.#branches.get(idOf(request));
+    if (known?.onePhase === true || known?.phase === "committing" || known?.phase === "rolling-back") return endOf(known);
+    if (known === undefined) {
+      const row = this.#row(request);
+      if (row !== undefined)
+        return row.state === "committed" ? COMMITTED : { kind: "refused", detail: "the branch was rolled back before" };
+    }
+    const { epoch, floorMs } = this.#store.head;
+    const couldNotTell = (why: string): QuorateError => new QuorateError("QUORATE_PARTICIPANT", why, { retry: "safe", gid: request.gid });
+    // Nothing is known here of the branch, and nothing may be made up: the caller is a leader of the past.
+    if (gidTimeMs(request.gid) < floorMs) throw couldNotTell("expired: the gid is below the floor of this participant");
+    if (request.epoch < epoch) throw couldNotTell(`fenced: the one-phase commit is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
+    if (known?.phase === "prepared") {
+      if (request.epoch > epoch) this.#store.amend({ epoch: request.epoch });
+      void this.#settle(known, "committing", known.writes, { state: "committed", reads: known.reads });
+      return endOf(known);
+    }
+    if (known !== undefined) {
+      // A prepare of an earlier leader is under way. What it comes to is what there is to commit.
+      await known.vote.promise;
+      return this.commitOnePhase(request);
+    }
+    if (this.#branches.size >= this.#branchesMax) throw this.#overloaded();
+    const decoded = decodeKvPayload(request.payload);
+    const branch = this.#begun(request, "problem" in decoded ? [] : decoded.operations);
+    branch.onePhase = true;
+    const refuse = (detail: string): void => {
+      branch.refusal = detail;
+      this.#locks.release(branch);
+      void this.#settle(branch, "rolling-back", [], { state: "rolled-back", reads: [] });
+    };
+    branch.granted = () => this.#commitWork(branch, refuse);
+    branch.refused = refuse;
+    if ("problem" in decoded) refuse(decoded.problem);
+    else this.#locks.acquire(branch, branch.wants);
+    return endOf(branch);
+  }
+
+  #overloaded(): QuorateError {
+    return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" });
+  }
+
+  /** New work enters the table, and its epoch counts from now on. */
+  #begun(request: PrepareRequest, operations: readonly KvOperation[]): Branch {
+    if (request.epoch > this.#store.head.epoch) this.#store.amend({ epoch: request.epoch });
+    const branch = new Branch(request, "waiting");
+    branch.operations = operations;
+    branch.wants = locksOf(operations);
+    branch.payload = request.payload;
+    branch.epoch = request.epoch;
+    this.#branches.set(idOf(request), branch);
+    return branch;
   }
 
   async commit(ref: BranchRef): Promise<SettleResult> {
@@ -130,6 +179,10 @@ export class BranchTable {
     switch (branch.phase) {
       case "waiting":
       case "voting":
+        if (branch.onePhase) {
+          await branch.settled.promise;
+          return this.commit(ref);
+        }
         // Only after a failover can the decision overtake a repeated prepare. What the vote turns out to be decides.
         await branch.vote.promise;
         return this.commit(ref);
@@ -158,7 +211,8 @@ export class BranchTable {
     switch (known.phase) {
       case "waiting":
         this.#locks.release(known);
-        known.vote.resolve(no("the branch was rolled back while it waited for a lock"));
+        known.refusal = "the branch was rolled back while it waited for a lock";
+        if (!known.onePhase) known.vote.resolve(no(known.refusal));
         return this.#settle(known, "rolling-back", [], { state: "rolled-back", reads: [] });
       case "voting":
       case "prepared":
@@ -253,6 +307,19 @@ export class BranchTable {
     });
   }
 
+  /** The locks are held: do the work, and make it and its outcome durable at once. */
+  #commitWork(branch: Branch, refuse: (detail: string) => void): void {
+    let versions: readonly number[] | string;
+    try {
+      versions = this.#work(branch);
+    } catch (error) {
+      this.#drop(branch);
+      return branch.settled.reject(error);
+    }
+    if (typeof versions === "string") return refuse(versions);
+    void this.#settle(branch, "committing", branch.writes, { state: "committed", reads: branch.reads });
+  }
+
   /** Runs the operations over the locked records. Returns the records' fingerprints in lock order, or why it cannot be done. */
   #work(branch: Branch): readonly number[] | string {
     const records = new Map<string, Buffer | undefined>();
@@ -309,7 +376,15 @@ export class BranchTable {
   }
 }
 
+/** How a branch ended that is being committed or rolled back, once that is durable. */
+async function endOf(branch: Branch): Promise<OnePhaseResult> {
+  await branch.settled.promise;
+  return branch.phase === "committing" ? COMMITTED : { kind: "refused", detail: branch.refusal };
+}
+
 function voteAgain(branch: Branch): Promise<VoteResult> | VoteResult {
+  // Not prepared, and never will be: its end is its vote.
+  if (branch.onePhase) return endOf(branch).then((end) => (end.kind === "committed" ? YES : no(end.detail)));
   switch (branch.phase) {
     case "waiting":
     case "voting":

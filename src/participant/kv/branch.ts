@@ -22,6 +22,10 @@ export class Branch implements LockOwner {
   /** What commit will write to the data. */
   writes: readonly Write[] = [];
   reads: readonly (KvValue | null)[] = [];
+  /** Asked to commit in one phase: it goes from its locks to its end at once, and never becomes prepared. */
+  onePhase = false;
+  /** Why it is rolled back, for people. */
+  refusal = "the branch was rolled back before";
   /** Of the prepared row, once it is submitted. */
   rowFingerprint: number | undefined;
   /** performance.now() of the durable yes; of a branch found at open: long ago. */

@@ -4,7 +4,16 @@
  * Decides: when it may be used and with whom. What a call does is in branch-table.ts, what is durable in store.ts.
  */
 import { gidProblem, nameProblem, QuorateError, silentLogger, type Logger } from "../../base/index.js";
-import type { BranchRef, InDoubtFilter, Participant, ParticipantManifest, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
+import type {
+  BranchRef,
+  InDoubtFilter,
+  OnePhaseResult,
+  Participant,
+  ParticipantManifest,
+  PrepareRequest,
+  SettleResult,
+  VoteResult,
+} from "../contract.js";
 import { BranchTable } from "./branch-table.js";
 import type { KvValue } from "./operation.js";
 import { BRANCH_PREFIX, DATA_PREFIX, dataKey, decodeRow, decodeValue, type PreparedRow } from "./record.js";
@@ -61,6 +70,7 @@ export interface KvStats {
 export interface KvParticipant extends Participant {
   readonly kind: "kv";
   readonly scanIntervalMs: number;
+  commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult>;
   forgetBelow(floorMs: number): Promise<void>;
   /** The committed value, outside any transaction: no lock is taken, a prepared change is not seen. */
   get(key: string): Promise<KvValue | undefined>;
@@ -86,7 +96,7 @@ const DATA_END = ";";
 class EmbeddedKv implements KvParticipant {
   readonly kind = "kv";
   readonly name: string;
-  readonly manifest: ParticipantManifest = { asked: true, brought: false, readOnlyVote: false };
+  readonly manifest: ParticipantManifest = { asked: true, brought: false, readOnlyVote: false, onePhase: true };
   readonly scanIntervalMs: number;
   readonly #options: KvOptions;
   readonly #logger: Logger;
@@ -141,6 +151,12 @@ class EmbeddedKv implements KvParticipant {
     const problem = gidProblem(request.gid) ?? nameProblem("branch", request.branch);
     if (problem !== undefined) return { vote: "no", detail: problem };
     return this.#use().branches.prepare(request);
+  }
+
+  async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
+    const problem = gidProblem(request.gid) ?? nameProblem("branch", request.branch);
+    if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
+    return this.#use().branches.commitOnePhase(request);
   }
 
   async commit(ref: BranchRef): Promise<SettleResult> {

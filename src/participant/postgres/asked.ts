@@ -29,36 +29,47 @@ export async function prepareAsked(context: Context, request: PrepareRequest, xi
   } catch (error) {
     throw couldNotTell(context, request.gid, "no connection to prepare on", error);
   }
-  let refusal: VoteResult | undefined;
+  let fence: string | undefined;
   try {
-    refusal = await open(context, session, request, xid);
+    fence = await openAsked(context, session, request, xid);
   } catch (error) {
     await session.rollback();
     return conflict(context, request, xid, error);
   }
-  if (refusal !== undefined) {
-    await session.rollback();
-    return refusal;
-  }
-  for (const statement of decoded.statements) {
-    let problem: string | undefined;
-    try {
-      problem = await run(session, statement);
-    } catch (error) {
-      await session.rollback();
-      // Nothing was promised and the server has rolled back: to be asked again is better than to abort for a restart of the database.
-      if (isTemporary(error)) throw couldNotTell(context, request.gid, "the work was interrupted", error);
-      return no(sqlMessage(error));
-    }
-    if (problem === undefined) continue;
+  const problem = fence ?? (await runStatements(context, session, request, decoded.statements));
+  if (problem !== undefined) {
     await session.rollback();
     return no(problem);
   }
   return prepareTransaction(context, session, request, xid, `prepare transaction '${xid}'`, "yes");
 }
 
-/** Begins, inserts the witness, then reads epoch and floor: in this order, see forget.ts. The refusal, if there is one. */
-async function open(context: Context, session: Session, request: PrepareRequest, xid: string): Promise<VoteResult | undefined> {
+/** Runs the work; why it fails the branch, if it does. Rejects, with the session rolled back, when it is to be asked for again. */
+export async function runStatements(
+  context: Context,
+  session: Session,
+  request: PrepareRequest,
+  statements: readonly SqlStatement[],
+): Promise<string | undefined> {
+  try {
+    for (const statement of statements) {
+      const problem = await run(session, statement);
+      if (problem !== undefined) return problem;
+    }
+    return undefined;
+  } catch (error) {
+    if (!isTemporary(error)) return sqlMessage(error);
+    // Nothing was promised and the server has rolled back: to be asked again is better than to abort for a restart of the database.
+    await session.rollback();
+    throw couldNotTell(context, request.gid, "the work was interrupted", error);
+  }
+}
+
+/**
+ * Begins, inserts the witness, then reads epoch and floor: in this order, see forget.ts. Why this work is not taken any more, if it is
+ * not. Rejects with the database's error, for one when the witness is there already.
+ */
+export async function openAsked(context: Context, session: Session, request: PrepareRequest, xid: string): Promise<string | undefined> {
   const { tables, participant } = context;
   const results = await session.run(
     `${beginSql(context, xid)}; set local lock_timeout = ${WITNESS_WAIT_MS}; set local statement_timeout = ${context.statementTimeoutMs}; ` +
@@ -66,22 +77,27 @@ async function open(context: Context, session: Session, request: PrepareRequest,
       `set local lock_timeout = ${context.lockTimeoutMs}`,
   );
   const { epoch, floorMs } = parseParticipantRow(results.at(-2)?.rows[0]);
-  if (gidTimeMs(request.gid) < floorMs) return no("expired: the gid is below the floor of this participant");
-  if (request.epoch < epoch) return no(`fenced: the prepare is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
+  if (gidTimeMs(request.gid) < floorMs) return "expired: the gid is below the floor of this participant";
+  if (request.epoch < epoch) return `fenced: the call is of epoch ${request.epoch}, and epoch ${epoch} was seen`;
   return undefined;
 }
 
 /** The witness could not be inserted, or nothing could. */
 async function conflict(context: Context, request: PrepareRequest, xid: string, error: unknown): Promise<VoteResult> {
-  const state = sqlStateOf(error);
-  const aboutRow = state === SQLSTATE.uniqueViolation && constraintTable(error) === "quorate_outcomes";
-  if (!aboutRow && state !== SQLSTATE.lockNotAvailable) {
+  if (!isAboutWitness(error)) {
     if (isTemporary(error)) throw couldNotTell(context, request.gid, "the branch could not be started", error);
     return no(sqlMessage(error));
   }
   const vote = await standing(context, request, xid);
   if (vote !== undefined) return vote;
   throw couldNotTell(context, request.gid, "another session is preparing this branch", error);
+}
+
+/** Another session has inserted the branch's row, or is about to. */
+export function isAboutWitness(error: unknown): boolean {
+  const state = sqlStateOf(error);
+  if (state === SQLSTATE.lockNotAvailable) return true;
+  return state === SQLSTATE.uniqueViolation && constraintTable(error) === "quorate_outcomes";
 }
 
 /** How the branch stands in the database; undefined: neither prepared nor settled. */

@@ -10,6 +10,7 @@ import type {
   BroughtBranch,
   BroughtParticipant,
   InDoubtFilter,
+  OnePhaseResult,
   ParticipantManifest,
   PrepareRequest,
   SettleResult,
@@ -19,6 +20,7 @@ import { prepareAsked } from "./asked.js";
 import { beginBrought, rollbackPrepared, type PostgresHandle } from "./brought.js";
 import { couldNotTell, type Context, type Isolation } from "./context.js";
 import { Forgetter } from "./forget.js";
+import { commitAsked } from "./one-phase.js";
 import { markRolledBack, raiseEpoch, readOutcome } from "./outcomes.js";
 import { setUp, tablesIn } from "./schema.js";
 import { Session, SQLSTATE, sqlStateOf, type PgPool } from "./session.js";
@@ -45,6 +47,7 @@ export interface PostgresOptions {
 export interface PostgresParticipant extends BroughtParticipant<PostgresHandle> {
   readonly kind: "postgres";
   readonly scanIntervalMs: number;
+  commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult>;
   forgetBelow(floorMs: number): Promise<void>;
 }
 
@@ -64,7 +67,7 @@ interface Started {
 class PostgresAdapter implements PostgresParticipant {
   readonly kind = "postgres";
   readonly name: string;
-  readonly manifest: ParticipantManifest = { asked: true, brought: true, readOnlyVote: true };
+  readonly manifest: ParticipantManifest = { asked: true, brought: true, readOnlyVote: true, onePhase: true };
   readonly scanIntervalMs: number;
   readonly #options: PostgresOptions;
   readonly #logger: Logger;
@@ -75,6 +78,8 @@ class PostgresAdapter implements PostgresParticipant {
   #epoch = 0;
   /** Prepares under way in this process: a repeated one joins instead of waiting for a lock in the database. */
   readonly #preparing = new Map<string, Promise<VoteResult>>();
+  /** One-phase commits, likewise. */
+  readonly #committing = new Map<string, Promise<OnePhaseResult>>();
 
   constructor(options: PostgresOptions) {
     const problem =
@@ -138,17 +143,35 @@ class PostgresAdapter implements PostgresParticipant {
   }
 
   async #prepare(context: Context, request: PrepareRequest, xid: string): Promise<VoteResult> {
-    if (!Number.isSafeInteger(request.epoch) || request.epoch < 0) return { vote: "no", detail: `epoch ${request.epoch} is no epoch` };
-    if (request.epoch > this.#epoch) {
-      try {
-        // On its own, before the branch: inside it, the row would stay locked until the decision, and every other prepare with it.
-        await raiseEpoch(context.pool, context.tables, this.name, request.epoch);
-      } catch (error) {
-        throw couldNotTell(context, request.gid, "the epoch could not be stored", error);
-      }
-      this.#epoch = Math.max(this.#epoch, request.epoch);
-    }
+    if (!isEpoch(request.epoch)) return { vote: "no", detail: `epoch ${request.epoch} is no epoch` };
+    await this.#storeEpoch(context, request);
     return prepareAsked(context, request, xid);
+  }
+
+  async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
+    const { context } = this.#use();
+    const xid = this.#xidOf(context, request);
+    if (!isEpoch(request.epoch)) throw new QuorateError("QUORATE_INVALID_ARGUMENT", `epoch ${request.epoch} is no epoch`);
+    const underway = this.#committing.get(xid);
+    if (underway !== undefined) return underway;
+    const result = this.#storeEpoch(context, request).then(() => commitAsked(context, request, xid));
+    this.#committing.set(xid, result);
+    try {
+      return await result;
+    } finally {
+      this.#committing.delete(xid);
+    }
+  }
+
+  async #storeEpoch(context: Context, request: PrepareRequest): Promise<void> {
+    if (request.epoch <= this.#epoch) return;
+    try {
+      // On its own, before the branch: inside it, the row would stay locked until the decision, and every other prepare with it.
+      await raiseEpoch(context.pool, context.tables, this.name, request.epoch);
+    } catch (error) {
+      throw couldNotTell(context, request.gid, "the epoch could not be stored", error);
+    }
+    this.#epoch = Math.max(this.#epoch, request.epoch);
   }
 
   async commit(ref: BranchRef): Promise<SettleResult> {
@@ -244,7 +267,7 @@ class PostgresAdapter implements PostgresParticipant {
   /** The pool is the user's and stays open. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled(this.#preparing.values());
+    await Promise.allSettled([...this.#preparing.values(), ...this.#committing.values()]);
   }
 
   /** Below the floor a row may be gone: the cluster forgot the gid, which it does only after this participant acknowledged. */
@@ -275,6 +298,10 @@ class PostgresAdapter implements PostgresParticipant {
       });
     return this.#started;
   }
+}
+
+function isEpoch(epoch: number): boolean {
+  return Number.isSafeInteger(epoch) && epoch >= 0;
 }
 
 function refProblem(ref: BranchRef): string | undefined {

@@ -1,30 +1,30 @@
 /**
- * A TCP proxy in front of a database that cuts a connection at PREPARE TRANSACTION: before the server sees it, after it but before
- * the answer, or before it while the message itself still gets through later.
+ * A TCP proxy in front of a database that cuts a connection at PREPARE TRANSACTION, or another statement: before the server sees it,
+ * after it but before the answer, or before it while the message itself still gets through later.
  */
 import { createServer, connect, type Server, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 
 export type Cut = "before" | "after" | "delivered-late";
 
-const NEEDLE = "prepare transaction";
-
 export class CuttingProxy {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   readonly #target: { readonly host: string; readonly port: number };
-  /** How the next PREPARE TRANSACTION is cut; undefined: not at all. */
+  readonly #needle: string;
+  /** How the next message with that statement is cut; undefined: not at all. */
   cut: Cut | undefined;
   /** Lets a message that was held back for "delivered-late" go to the server. */
   deliver: () => void = () => undefined;
 
-  private constructor(target: { readonly host: string; readonly port: number }) {
+  private constructor(target: { readonly host: string; readonly port: number }, needle: string) {
     this.#target = target;
+    this.#needle = needle;
     this.#server = createServer((client) => this.#serve(client));
   }
 
-  static async start(target: { readonly host: string; readonly port: number }): Promise<CuttingProxy> {
-    const proxy = new CuttingProxy(target);
+  static async start(target: { readonly host: string; readonly port: number }, needle = "prepare transaction"): Promise<CuttingProxy> {
+    const proxy = new CuttingProxy(target, needle);
     await new Promise<void>((resolve) => proxy.#server.listen(0, "127.0.0.1", resolve));
     return proxy;
   }
@@ -48,13 +48,13 @@ export class CuttingProxy {
     let silent = false;
     let detached = false;
     server.on("data", (chunk) => {
-      // The server has answered: PREPARE TRANSACTION is done, and the client will not learn it.
+      // The server has answered: the statement is done, and the client will not learn it.
       if (silent) client.destroy();
       else if (!detached) client.write(chunk);
     });
     client.on("data", (chunk) => {
       const { cut } = this;
-      if (cut === undefined || !chunk.toString("latin1").includes(NEEDLE)) return void server.write(chunk);
+      if (cut === undefined || !chunk.toString("latin1").includes(this.#needle)) return void server.write(chunk);
       this.cut = undefined;
       switch (cut) {
         case "before":
