@@ -54,13 +54,17 @@ async function compare(context) {
   const gaps = options.failover ? await failovers(context, say) : [];
   const restarts = options.restart > 0 ? await restartsOf(context, say) : [];
 
-  console.log(`\n${about.date}, ${about.cores} cores (${about.model}), Linux ${about.linux}, Node ${about.node}; ${versionText(packages.versions)}`);
+  console.log(
+    `\n${about.date}, ${about.cores} cores (${about.model}), Linux ${about.linux}, Node ${about.node}; ${versionText(packages.versions)}`,
+  );
   console.log(`append of 256 bytes and fdatasync: p50 ${about.fdatasyncMs.p50} ms, p99 ${about.fdatasyncMs.p99} ms`);
   if (points.length > 0) console.log(`\n${rateTable(points)}`);
   if (compared.length > 0) console.log(`\n${ratioTable(compared)}`);
   if (gaps.length > 0) console.log(`\n${failoverTable(gaps)}`);
   if (restarts.length > 0) console.log(`\n${restartTable(restarts)}`);
-  console.log(`\nSHARED: every run of the point had other processes above ${FOREIGN_CORES_MAX} core or the host above ${STEAL_CORES_MAX}: compare, do not quote.`);
+  console.log(
+    `\nSHARED: every run of the point had other processes above ${FOREIGN_CORES_MAX} core or the host above ${STEAL_CORES_MAX}: compare, do not quote.`,
+  );
   return points.every(({ counted }) => counted > 0) ? 0 : 1;
 }
 

@@ -42,7 +42,17 @@ export async function failoverOfPeer(system, context) {
     const around = machine();
     const { acknowledged, lost, errors } = client;
     const counts = { acknowledged, lost, errors };
-    return { system, op: "failover", kills, rate, gapMs: spread(gaps), gaps, ...counts, machine: around, undisturbed: isUndisturbed(around) };
+    return {
+      system,
+      op: "failover",
+      kills,
+      rate,
+      gapMs: spread(gaps),
+      gaps,
+      ...counts,
+      machine: around,
+      undisturbed: isUndisturbed(around),
+    };
   } finally {
     client?.stop();
     await cluster.stop();
@@ -56,7 +66,9 @@ async function killLeader(cluster, client) {
   const killedMs = client.mark();
   await cluster.kill(leader);
   await sleep(AFTER_KILL_MS);
-  await waitFor("a write is acknowledged after the kill", () => (client.lastMs > killedMs ? true : undefined), { timeoutMs: SILENCE_MAX_MS });
+  await waitFor("a write is acknowledged after the kill", () => (client.lastMs > killedMs ? true : undefined), {
+    timeoutMs: SILENCE_MAX_MS,
+  });
   const gapMs = client.longestSilence(killedMs);
   cluster.launchNode(leader);
   await cluster.ready();
@@ -191,5 +203,10 @@ async function restart(cluster) {
   await waitFor("the follower has caught up", caughtUp, { timeoutMs: CATCH_UP_MAX_MS, everyMs: 10 });
   const restartMs = round(performance.now() - beganMs, 0);
   const around = machine();
-  return { restartMs, rssMiB: Math.round(usageOf(cluster.pids[follower])?.rssMiB ?? 0), machine: around, undisturbed: isUndisturbed(around) };
+  return {
+    restartMs,
+    rssMiB: Math.round(usageOf(cluster.pids[follower])?.rssMiB ?? 0),
+    machine: around,
+    undisturbed: isUndisturbed(around),
+  };
 }

@@ -44,7 +44,11 @@ function snapshot() {
     .split(/\s+/)
     .slice(1)
     .map(Number);
-  return { atMs: performance.now(), processes, cpu: { busy: user + nice + system + irq + softirq, idle, iowait, irq: irq + softirq, steal } };
+  return {
+    atMs: performance.now(),
+    processes,
+    cpu: { busy: user + nice + system + irq + softirq, idle, iowait, irq: irq + softirq, steal },
+  };
 }
 
 function isOurs(pid, processes) {

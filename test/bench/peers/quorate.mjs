@@ -35,7 +35,19 @@ export async function measureQuorate(kind, outstanding, { workshop, options }) {
     undisturbed: isUndisturbed(around),
   };
 }
-const FIELDS = ["ops", "seconds", "opsPerSec", "opsPerCoreSec", "p50ms", "p99ms", "p999ms", "maxMs", "longestSilenceMs", "errors", "elections"];
+const FIELDS = [
+  "ops",
+  "seconds",
+  "opsPerSec",
+  "opsPerCoreSec",
+  "p50ms",
+  "p99ms",
+  "p999ms",
+  "maxMs",
+  "longestSilenceMs",
+  "errors",
+  "elections",
+];
 
 /** Returns `{ gapsMs: { min, median, max } }` and what else the command tells. */
 export async function failoverOfQuorate({ workshop, options }) {

@@ -44,7 +44,16 @@ export function median(values) {
 }
 
 export function rateTable(points) {
-  const head = ["system, operation", "out.", "ops/s (min-max)", "per core-second", "p50 / p99 / p99.9 ms", "cores: servers, participants, driver", "MiB", "runs"];
+  const head = [
+    "system, operation",
+    "out.",
+    "ops/s (min-max)",
+    "per core-second",
+    "p50 / p99 / p99.9 ms",
+    "cores: servers, participants, driver",
+    "MiB",
+    "runs",
+  ];
   const rows = points.map((point) =>
     point.counted === 0
       ? [`${point.system} ${point.op}`, point.outstanding, "every run failed", "", "", "", "", `0 of ${point.runs}`]
@@ -85,14 +94,26 @@ export function ratioTable(lines) {
   const head = ["ratio", "out.", "ops/s", "per core-second", "p50", ""];
   return table(
     head,
-    lines.map((line) => [line.ratio, line.outstanding, `${line.opsPerSec}x`, `${line.opsPerCoreSec}x`, `${line.p50}x`, line.undisturbed ? "" : "SHARED"]),
+    lines.map((line) => [
+      line.ratio,
+      line.outstanding,
+      `${line.opsPerSec}x`,
+      `${line.opsPerCoreSec}x`,
+      `${line.p50}x`,
+      line.undisturbed ? "" : "SHARED",
+    ]),
   );
 }
 
 export function failoverTable(lines) {
   const head = ["leader killed with -9: longest silence, ms", "kills", "min / median / max", ""];
   const shared = ({ undisturbed, machine }) => (undisturbed ? "" : `SHARED: foreign ${machine.foreign}, steal ${machine.steal}`);
-  const rows = lines.map((line) => [line.system, line.kills, [line.gapMs.min, line.gapMs.median, line.gapMs.max].map(whole).join(" / "), shared(line)]);
+  const rows = lines.map((line) => [
+    line.system,
+    line.kills,
+    [line.gapMs.min, line.gapMs.median, line.gapMs.max].map(whole).join(" / "),
+    shared(line),
+  ]);
   return table(head, rows);
 }
 

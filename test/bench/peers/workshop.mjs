@@ -131,7 +131,8 @@ export async function waitFor(what, ask, { timeoutMs, everyMs = 50, servers = []
     if (answer !== undefined) return answer;
     const dead = servers.find(({ child }) => child.exitCode !== null || child.signalCode !== null);
     if (dead !== undefined) throw new Error(`${what}: ${dead.name} ended:\n${tail(dead.log)}`);
-    if (performance.now() > untilMs) throw new Error(`${what}: not within ${timeoutMs} ms\n${servers.map(({ log }) => tail(log)).join("\n")}`);
+    if (performance.now() > untilMs)
+      throw new Error(`${what}: not within ${timeoutMs} ms\n${servers.map(({ log }) => tail(log)).join("\n")}`);
     await sleep(everyMs);
   }
 }

@@ -49,7 +49,10 @@ export class ZooKeeperCluster extends Cluster {
   #configure(i) {
     const data = `${this.dir}/n${i}`;
     mkdirSync(data, { recursive: true });
-    const peers = Array.from({ length: NODES }, (_, k) => `server.${k + 1}=${HOST}:${this.#ports[NODES + k]}:${this.#ports[2 * NODES + k]}`);
+    const peers = Array.from(
+      { length: NODES },
+      (_, k) => `server.${k + 1}=${HOST}:${this.#ports[NODES + k]}:${this.#ports[2 * NODES + k]}`,
+    );
     const own = [`dataDir=${data}`, `clientPort=${this.#ports[i]}`, `clientPortAddress=${HOST}`];
     writeFileSync(`${data}/myid`, `${i + 1}\n`);
     writeFileSync(`${data}/zoo.cfg`, [`tickTime=2000`, `initLimit=10`, `syncLimit=5`, ...own, ...peers, ""].join("\n"));
