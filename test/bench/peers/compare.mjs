@@ -29,6 +29,8 @@ async function main() {
     workshop = new Workshop();
     return await compare({ options, packages, workshop });
   } catch (error) {
+    // The process ends when all is stopped; until then there is nothing to say.
+    if (workshop?.interrupted) await new Promise(() => undefined);
     if (error instanceof Unavailable) console.error(`SKIP: ${error.message}`);
     else if (error instanceof BadOption) console.error(error.message);
     else throw error;
@@ -98,6 +100,7 @@ async function oneRun(system, kind, outstanding, context) {
   try {
     return system === "quorate" ? await measureQuorate(kind, outstanding, context) : await measurePeer(system, kind, outstanding, context);
   } catch (error) {
+    if (context.workshop.interrupted) throw error;
     console.error(`  failed: ${error.message}`);
     return { system, op: OPERATIONS[system][kind], kind, outstanding, failed: error.message, undisturbed: false };
   }

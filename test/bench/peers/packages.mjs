@@ -71,7 +71,7 @@ function jars(folder) {
 function javaProgram(versions) {
   if (process.env.QUORATE_PEERS_JAVA !== "package" && spawnSync("java", ["-version"]).status === 0) return "java";
   const folder = unpacked("java", () => {
-    const real = /Depends: (openjdk-\d+-jre-headless)/.exec(apt(["apt-cache", "depends", JAVA]))?.[1];
+    const real = dependency([]) ?? dependency(ownLists());
     return [real ?? missing([JAVA])];
   });
   const lib = join(folder.root, "usr", "lib", "jvm");
@@ -92,9 +92,12 @@ function unpacked(name, packages) {
   if (existsSync(list)) return { root, versions: JSON.parse(readFileSync(list, "utf8")) };
   needTools();
   const fresh = `${folder}.new`;
-  rmSync(fresh, { recursive: true, force: true });
-  rmSync(folder, { recursive: true, force: true });
-  mkdirSync(join(fresh, "root"), { recursive: true });
+  try {
+    for (const old of [fresh, folder]) rmSync(old, { recursive: true, force: true });
+    mkdirSync(join(fresh, "root"), { recursive: true });
+  } catch (error) {
+    throw new Unavailable(`the packages are unpacked below ${CACHE}, which cannot be written: ${error.message}`);
+  }
   const names = packages();
   console.error(`Downloading ${names.join(", ")} into ${folder}`);
   download(names, fresh);
@@ -137,10 +140,10 @@ function isKnown(name) {
   return shown([]) || shown(ownLists());
 }
 
-function apt([program, ...args]) {
-  const told = spawnSync(program, args, { encoding: "utf8" });
-  if (told.status === 0 && told.stdout.trim() !== "") return told.stdout;
-  return execFileSync(program, [...ownLists(), ...args], { encoding: "utf8" });
+/** What Debian's default runtime is at present, as these lists say. */
+function dependency(extra) {
+  const told = spawnSync("apt-cache", [...extra, "depends", JAVA], { encoding: "utf8" });
+  return /Depends: (openjdk-\d+-jre-headless)/.exec(told.stdout)?.[1];
 }
 
 function needTools() {

@@ -18,6 +18,8 @@ const PORTS = { from: 20_000, to: 32_000 };
 
 export class Workshop {
   dir;
+  /** Ctrl-C came: what fails now fails because everything is being stopped. */
+  interrupted = false;
   #children = new Set();
   #onSignal = (signal) => void this.#interrupted(signal);
   #onExit = () => this.#sweep();
@@ -94,6 +96,7 @@ export class Workshop {
   }
 
   async #interrupted(signal) {
+    this.interrupted = true;
     console.error(`${signal}: stopping what was started`);
     await this.close();
     process.exit(128 + constants.signals[signal]);
