@@ -1,0 +1,12 @@
+export const OP: { readonly create: number; readonly setData: number; readonly ping: number; readonly closeSession: number };
+export const XID_PING: number;
+export const XID_EVENT: number;
+export const ERROR_NODE_EXISTS: number;
+export const FRAME_OVERHEAD: number;
+export function writeConnect(buffer: Buffer, at: number, timeoutMs: number): number;
+export function writeCreate(buffer: Buffer, at: number, xid: number, path: string, value: Uint8Array): number;
+export function writeSetData(buffer: Buffer, at: number, xid: number, path: string, value: Uint8Array): number;
+export function writePing(buffer: Buffer, at: number): number;
+export function writeCloseSession(buffer: Buffer, at: number, xid: number): number;
+export function readConnected(buffer: Buffer, at: number): { readonly timeoutMs: number; readonly session: bigint };
+export function readReply(buffer: Buffer, at: number): { readonly xid: number; readonly zxid: bigint; readonly error: number };
