@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { runWorld } from "./world.js";
+import { runWorld } from "./run-world.js";
 
 /** Seeds per claim; QUORATE_SEEDS raises it for longer hunts. */
 const SEEDS = Number(process.env["QUORATE_SEEDS"] ?? 400);
