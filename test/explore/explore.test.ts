@@ -42,7 +42,10 @@ async function explore(names: readonly string[], statesMax: number, planted?: Mu
 
 describe("the small worlds", () => {
   test("every run of them keeps the rules, and all that should be reached is", async () => {
-    const results = await explore(["commit", "commit-read-only", "commit-failover-promised", "broadcast", "reelection", "two-of-three"], 500_000);
+    const results = await explore(
+      ["commit", "commit-read-only", "commit-failover-promised", "broadcast", "reelection", "two-of-three"],
+      500_000,
+    );
     const reached: Readonly<Record<string, readonly string[]>> = {
       commit: ["told commit", "told abort", "both committed", "both rolled back"],
       "commit-read-only": ["committed with a reader", "committed with readers only", "duplicate rolled back"],
