@@ -5,8 +5,7 @@ import { World, type WorldOptions } from "./world.js";
 export function runWorld(options: WorldOptions): World {
   const world = new World(options);
   const { random } = world;
-  for (const participant of world.participants) for (const node of world.nodes) participant.attach(node);
-  for (const client of world.clients) for (const node of world.nodes) client.attach(node);
+  for (const peer of [...world.participants, ...world.clients]) for (const node of world.nodes) peer.attach(node);
   world.elect();
   world.runUntil(1_000);
   const busyMs = options.promise ? 4_000 : 12_000;

@@ -6,7 +6,7 @@
  * The log stands for consensus: at a change of leader any prefix of what is in flight survives, and the new leader starts with
  * everything that is committed.
  */
-import { compareZxid, formatZxid, newGid, Prng } from "../../src/base/index.js";
+import { formatZxid, newGid, Prng } from "../../src/base/index.js";
 import type { Gid, Zxid } from "../../src/base/index.js";
 import { createCoordinator } from "../../src/coordinator/index.js";
 import type {
@@ -18,8 +18,7 @@ import type {
   InquiryAnswer,
   Request,
 } from "../../src/coordinator/index.js";
-import { createStateMachine, delegateOf } from "../../src/txn/index.js";
-import type { Command, Decision, StampedCommand, StateMachine } from "../../src/txn/index.js";
+import { createStateMachine, type Command, type Decision, type StampedCommand, type StateMachine } from "../../src/txn/index.js";
 import { TestClient } from "./test-client.js";
 import { TestParticipant } from "./test-participant.js";
 
@@ -58,7 +57,7 @@ interface LogEntry {
   readonly entry: StampedCommand;
 }
 
-interface WorldNode {
+export interface WorldNode {
   readonly id: number;
   state: StateMachine;
   coordinator: Coordinator;
@@ -333,14 +332,15 @@ export class World {
 
   #count(command: Command): void {
     if (command.kind !== "DECIDE") return;
+    const delegated = this.#delegated.has(command.gid) ? 1 : 0;
     if (command.decision === "commit") {
       this.stats.commits++;
+      this.stats.delegatedCommits += delegated;
       if (command.readOnly.length > 0) this.stats.readOnlyCommits++;
-      if (this.#delegated.has(command.gid)) this.stats.delegatedCommits++;
       return;
     }
     this.stats.aborts++;
-    if (this.#delegated.has(command.gid)) this.stats.delegatedAborts++;
+    this.stats.delegatedAborts += delegated;
     if (command.reason === "inquiry") this.stats.inquiryAborts++;
     if (command.reason === "timeout") this.stats.timeouts++;
     if (this.options.promise)
@@ -518,11 +518,10 @@ export class World {
   /** A branch acted: it must agree with the first decision in the log. */
   acted(gid: Gid, branch: string, did: "commit" | "rollback", readOnlyCopy: boolean): void {
     const decision = this.decisions.get(gid);
-    if (did === "commit" && this.recordedVote(gid, branch) === "read-only")
-      throw new Violation(`${gid}/${branch} committed, recorded as read-only`);
-    const found = this.#witness.lookup(gid);
+    const dropped = did === "commit" && this.recordedVote(gid, branch) === "read-only";
+    if (dropped) throw new Violation(`${gid}/${branch} committed, recorded as read-only`);
     // The participant alone decides it, once its BEGIN is committed.
-    if (did === "commit" && decision === undefined && found.kind === "transaction" && delegateOf(found.transaction)?.id === branch) return;
+    if (did === "commit" && decision === undefined && this.#delegated.has(gid)) return;
     if (did === "commit" && decision !== "commit") throw new Violation(`${gid}/${branch} committed, decision is ${decision ?? "none"}`);
     if (did === "rollback" && decision === "commit" && !readOnlyCopy)
       throw new Violation(`${gid}/${branch} rolled back, decision is commit`);
@@ -549,15 +548,7 @@ export class World {
       )
       .join("\n");
   }
-
-  lastZxid(): Zxid | undefined {
-    return this.log
-      .map((item) => item.zxid)
-      .reduce<Zxid | undefined>((a, b) => (a === undefined || compareZxid(b, a) > 0 ? b : a), undefined);
-  }
 }
-
-export type { WorldNode };
 
 function before(a: { atMs: number; order: number }, b: { atMs: number; order: number }): boolean {
   return a.atMs !== b.atMs ? a.atMs < b.atMs : a.order < b.order;

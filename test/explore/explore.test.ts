@@ -42,9 +42,13 @@ async function explore(names: readonly string[], statesMax: number, planted?: Mu
 
 describe("the small worlds", () => {
   test("every run of them keeps the rules, and all that should be reached is", async () => {
-    const results = await explore(["commit", "commit-failover-promised", "broadcast", "reelection", "two-of-three"], 500_000);
+    const results = await explore(
+      ["commit", "commit-read-only", "commit-failover-promised", "broadcast", "reelection", "two-of-three"],
+      500_000,
+    );
     const reached: Readonly<Record<string, readonly string[]>> = {
       commit: ["told commit", "told abort", "both committed", "both rolled back"],
+      "commit-read-only": ["committed with a reader", "committed with readers only", "duplicate rolled back"],
       "commit-failover-promised": ["failed over", "commit after a failover", "both committed"],
       broadcast: ["leader of epoch 1", "2 entries delivered"],
       reelection: ["leader of epoch 1", "leader of epoch 2", "1 entries delivered"],
@@ -75,6 +79,12 @@ describe("planted bugs", () => {
     ["21", "commit-failover-inquiry", "told and not applied"],
     ["23", "commit-failover", "its applied log says nothing"],
     ["34", "commit-failover", "abort without cause"],
+    ["60", "commit-delegated", "leader 1 proposes abort, the participant's row is none"],
+    ["61", "commit-delegated", "sends a one-phase commit, its applied log holds no BEGIN"],
+    ["62-world", "commit-delegated", "proposes abort, the participant's row is none"],
+    ["63", "commit-read-only", "whose row is none is told to commit"],
+    ["64", "commit-read-only", "is prepared for ever"],
+    ["65", "commit-delegated", "leader 2 proposes commit, the participant's row is prepared"],
   ])("%s is found in %s", async (mutant, world, message) => {
     const result = (await explore([world], 100_000, known(mutant))).get(world);
     expect(result?.violation?.message).toContain(message);
