@@ -333,11 +333,12 @@ const DELEGATION = {
   delegation: {
     type: "boolean",
     room: "transactions",
-    default: true,
+    default: false,
     reason:
-      "A transaction that one participant alone decides (one asked branch, every other read-only) is committed there in one phase: one call and one sync at the participant " +
-      "instead of two, and its locks are held for its own transaction only. The price: that call waits for the BEGIN record, and when the participant is lost in between, " +
-      "the transaction waits for it, undecided: a timeout cannot abort it, and the client is told that the outcome is unknown. `false` asks for a vote first, always.",
+      "`true`: a transaction that one participant alone decides (one asked branch, every other read-only) is committed there in one phase: one call and one sync at the " +
+      "participant instead of two, and its locks are held for its own transaction only. The price: that call waits for the BEGIN record, and when the participant is lost in " +
+      "between, the transaction waits for it, undecided: a timeout cannot abort it, and the client is told that the outcome is unknown. Off, because not waiting for one lost " +
+      "process is what this cluster is for.",
   },
 } as const satisfies Record<string, BooleanRow>;
 

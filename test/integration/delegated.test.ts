@@ -26,7 +26,7 @@ let around: (request: PrepareRequest, run: () => Promise<OnePhaseResult>) => Pro
 let calls: { readonly phase: string; readonly epoch: number }[];
 
 beforeEach(async () => {
-  cluster = await startCluster({ env: { QUORATE_ENABLE_FAILPOINTS: "1" } });
+  cluster = await startCluster({ env: { QUORATE_ENABLE_FAILPOINTS: "1", QUORATE_DELEGATION: "true" } });
   dir = mkdtempSync(join(tmpdir(), "quorate-delegated-"));
   bank = kv({ name: "bank", dir: join(dir, "bank") });
   around = (_, run) => run();
