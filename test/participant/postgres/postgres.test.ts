@@ -204,7 +204,7 @@ withPostgres(() =>
         const at = (epoch: number, n: number) => ({ ...ref(), payload: postgresPayload([insert(n)]), epoch });
         const newer = at(7, 1);
         expect(await first.prepare(newer)).toEqual(yes);
-        expect(await second.prepare(at(6, 2))).toEqual(because(/fenced: the prepare is of epoch 6, and epoch 7 was seen/));
+        expect(await second.prepare(at(6, 2))).toEqual(because(/fenced: the call is of epoch 6, and epoch 7 was seen/));
         expect(await second.commit(newer)).toEqual(done);
         expect(await items()).toEqual([1]);
       });
