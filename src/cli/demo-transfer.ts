@@ -109,7 +109,7 @@ async function startCluster(nodes: number, keep: string | undefined, cleanup: Cl
   const dir = keep ?? mkdtempSync(join(tmpdir(), "quorate-demo-"));
   const block = await findPortBlock(nodes);
   if (block.shift > 0) note(`Port ${block.taken} is in use: all ports are shifted by ${block.shift}.`);
-  const cluster = new LocalCluster({ clusterId: "demo", dir, ports: block.ports, args: [] });
+  const cluster = new LocalCluster({ clusterId: `demo-${process.pid}`, dir, ports: block.ports, args: [] });
   process.once("exit", () => cluster.killAll());
   const forget = (): void => {
     if (keep === undefined) rmSync(dir, { recursive: true, force: true });

@@ -71,7 +71,7 @@ export class BenchCluster {
 
   static async #own(options: BenchOptions, dir: string): Promise<BenchCluster> {
     const block = await findPortBlock(options.nodes);
-    const cluster = new LocalCluster({ clusterId: "bench", dir, ports: block.ports, args: options.nodeArgs });
+    const cluster = new LocalCluster({ clusterId: `bench-${process.pid}`, dir, ports: block.ports, args: options.nodeArgs });
     starting.set(cluster, dir);
     try {
       cluster.startAll();

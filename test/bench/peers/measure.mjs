@@ -14,7 +14,7 @@ export const OPERATIONS = {
   quorate: { write: "write", txn: "2PC txn, 2 kv" },
 };
 const DRIVER = fileURLToPath(new URL("driver.mjs", import.meta.url));
-const JVM_WARMUP_OUTSTANDING = 256;
+const COMPILER_WARMUP_OUTSTANDING = 256;
 const RESULT_PATIENCE_MS = 30_000;
 let clusters = 0;
 
@@ -32,10 +32,10 @@ export async function measurePeer(system, kind, outstanding, context) {
   const cluster = await openCluster(system, context);
   try {
     const job = { system, kind, valueBytes: options.valueBytes };
-    if (system === "zookeeper" && options.jvmWarmup > 0) {
-      const warm = await openDrivers(cluster, { ...job, outstanding: JVM_WARMUP_OUTSTANDING, tag: "warm", prepares: true }, context);
+    if (system === "zookeeper" && options.compilerWarmup > 0) {
+      const warm = await openDrivers(cluster, { ...job, outstanding: COMPILER_WARMUP_OUTSTANDING, tag: "warm", prepares: true }, context);
       warm.tell("start");
-      await sleep(options.jvmWarmup * 1000);
+      await sleep(options.compilerWarmup * 1000);
       await warm.stop();
     }
     const drivers = await openDrivers(cluster, { ...job, outstanding, tag: "run", prepares: true }, context);

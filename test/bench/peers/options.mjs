@@ -13,7 +13,7 @@ export const HELP = `npm run bench:compare -- [options]: Quorate beside etcd and
   --outstanding LIST        requests always in flight (default 1,128,1024)
   --seconds N               measured time of a run (default 10)
   --warmup N                seconds before it (default 3)
-  --jvm-warmup N            seconds of load before that, for ZooKeeper's compiler only (default 10)
+  --compiler-warmup N       seconds of load before that, for what compiles as it runs: ZooKeeper and Quorate (default 10)
   --runs N                  runs of each point, of which the medians are printed; 0 leaves them out (default 3)
   --retries N               further runs of a point that something else disturbed (default 2)
   --value-bytes N           payload of one operation (default 256)
@@ -31,7 +31,7 @@ export const HELP = `npm run bench:compare -- [options]: Quorate beside etcd and
 const WHOLE = {
   seconds: { fallback: 10, min: 1, max: 3600 },
   warmup: { fallback: 3, min: 0, max: 600 },
-  "jvm-warmup": { fallback: 10, min: 0, max: 600 },
+  "compiler-warmup": { fallback: 10, min: 0, max: 600 },
   runs: { fallback: 3, min: 0, max: 100 },
   retries: { fallback: 2, min: 0, max: 100 },
   // A message must fit into one frame and into the smallest window of HTTP/2.
