@@ -71,7 +71,9 @@ export class BenchCluster {
 
   static async #own(options: BenchOptions, dir: string): Promise<BenchCluster> {
     const block = await findPortBlock(options.nodes);
-    const cluster = new LocalCluster({ clusterId: `bench-${process.pid}`, dir, ports: block.ports, args: options.nodeArgs });
+    // A name of its own, so that nobody else's cluster on these ports is taken for it.
+    const clusterId = `bench-${process.pid}`;
+    const cluster = new LocalCluster({ clusterId, dir, ports: block.ports, args: options.nodeArgs });
     starting.set(cluster, dir);
     try {
       cluster.startAll();
@@ -79,7 +81,13 @@ export class BenchCluster {
       note(
         `Cluster of ${options.nodes} ${options.nodes === 1 ? "node" : "nodes"} on ${cluster.endpoints}, leader ${formatNodeId(leader)}.`,
       );
-      return new BenchCluster(await connect(cluster.endpoints, CONNECT), cluster, dir);
+      const quorate = await connect(cluster.endpoints, CONNECT);
+      if (quorate.clusterId !== clusterId) {
+        await quorate.close();
+        // The loop of the caller takes another block of ports.
+        throw new QuorateError("QUORATE_CONFIG", `EADDRINUSE: cluster ${quorate.clusterId} answers on ${cluster.endpoints}`);
+      }
+      return new BenchCluster(quorate, cluster, dir);
     } catch (error) {
       await cluster.stopAll(0);
       throw error;
