@@ -21,6 +21,7 @@ function doomed(inner) {
     manifest: inner.manifest,
     start: (clusterId) => inner.start(clusterId),
     prepare: (request) => inner.prepare(request),
+    commitOnePhase: (request) => inner.commitOnePhase(request),
     // A dying process tells nobody: whoever serves the participant afterwards must settle its branches.
     commit: () => new Promise(() => undefined),
     rollback: () => new Promise(() => undefined),
