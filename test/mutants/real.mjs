@@ -41,18 +41,12 @@ export const REAL_MUTANTS = [
     edits: [
       {
         file: "participant/postgres/asked.ts",
-        find: `    let problem: string | undefined;
-    try {
-      problem = await run(session, statement);
-    } catch (error) {
-      await session.rollback();`,
-        replace: `    const problem = await run(session, statement).catch(async (error: unknown) => {
-      await session.rollback();`,
-      },
-      {
-        file: "participant/postgres/asked.ts",
-        find: "      return no(sqlMessage(error));\n    }\n    if (problem === undefined) continue;",
-        replace: "      return sqlMessage(error);\n    });\n    if (problem === undefined) continue;",
+        find: "    if (!isTemporary(error)) return sqlMessage(error);\n",
+        replace: `    if (!isTemporary(error)) {
+      await session.rollback();
+      return sqlMessage(error);
+    }
+`,
       },
       {
         file: "participant/postgres/session.ts",
