@@ -105,7 +105,7 @@ export interface CoordinatorOptions {
   readonly doneDelayMs: number;
   readonly forgetBatchMax: number;
   readonly openTransactionsMax: number;
-  /** A transaction that one participant alone decides is delegated to it: see docs/protocol.md, condition 10. */
+  /** A transaction that one participant alone decides is delegated to it: see docs/protocol.md, condition 13. */
   readonly delegation: boolean;
 }
 

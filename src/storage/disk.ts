@@ -10,7 +10,8 @@ export type Done = (error: Error | null) => void;
 
 /**
  * An existing file for reading and writing; a new one; or an existing one of which every write is durable when it is done (O_DSYNC), as
- * if an fdatasync followed it. That is one trip to the kernel instead of two: a third of the CPU time and of the latency of a small commit.
+ * if an fdatasync followed it. That is one trip to the kernel instead of two, which saves about a quarter of the latency of a small commit
+ * and a third of its CPU time.
  */
 export type OpenFlags = "r+" | "wx+" | "synced";
 

@@ -2,8 +2,8 @@
  * Group commit: one FIFO of durable operations, whatever their kind, role or epoch.
  *
  * While one sync runs, what arrives is encoded into the next batch; when the sync ends that batch goes out as one write that is durable
- * when it is done (the segment is open with O_DSYNC). No timer. Truncations are records of the log like entries are. Epochs writes, resets, compactions and a full segment
- * stand in the queue as barriers: everything before them is durable before they start, and they are durable before anything after
+ * when it is done (the segment is open with O_DSYNC). No timer. Truncations are records of the log like entries are. Epochs writes,
+ * resets, compactions and a full segment stand in the queue as barriers: everything before them is durable before they start, and they are durable before anything after
  * them is written. Completions are reported in order by sequence number.
  *
  * Durability: the first error of any kind ends the log. A failed fdatasync is never retried: the kernel marks the pages clean, so
