@@ -3,6 +3,7 @@
  */
 import type { Gid, Zxid } from "../base/index.js";
 import type { BranchSpec, Decision, RequestId, StampedCommand } from "./command.js";
+import type { OutcomePage } from "./outcome-pages.js";
 import type { FinishedOutcome, Transaction } from "./transaction.js";
 
 /** Constants of the state machine: equal on every node because they are part of it, never configuration. Changing one needs a feature level. */
@@ -102,6 +103,9 @@ export interface ClientMemory {
 /** One key of the state in its stored form; `undefined` value = removed. Values are immutable. */
 export type StateChange =
   | { readonly kind: "transaction"; readonly key: Gid; readonly value: Transaction | undefined }
+  /** A page of finished outcomes; the key is its number. */
+  | { readonly kind: "outcomes"; readonly key: string; readonly value: OutcomePage | undefined }
+  /** One finished outcome, as earlier versions stored it. Read, and removed when its page is stored; never written. */
   | { readonly kind: "outcome"; readonly key: Gid; readonly value: FinishedOutcome | undefined }
   | { readonly kind: "register"; readonly key: string; readonly value: Register | undefined }
   | { readonly kind: "participant"; readonly key: string; readonly value: KnownParticipant | undefined }

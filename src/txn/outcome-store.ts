@@ -2,29 +2,34 @@
  * Finished outcomes, packed.
  *
  * They are the bulk of the state: every gid keeps one until FORGET, so a node holds an hour of them. As objects one costs about
- * 400 bytes and is marked by every collection; here it is a row of twelve 32-bit words outside the heap plus a hash slot, about
- * 56 bytes (test/bench/txn-apply.mjs measures it). Growth is in small steps: a page of rows, or one of 256 hash segments, so that
- * no insertion stalls the loop.
+ * 400 bytes and is marked by every collection; here it is a row of twelve 32-bit words outside the heap (outcome-pages.ts) plus a hash
+ * slot, about 56 bytes (test/bench/txn-apply.mjs measures it). Growth is in small steps: a page of rows, or one of 256 hash segments,
+ * so that no insertion stalls the loop.
  *
- * Rows are also chained by the gid's own time in buckets of 1024 ms, oldest first, which is the order FORGET needs.
+ * Rows are also chained by the gid's own time in buckets of 1024 ms, oldest first, which is the order FORGET needs. They are stored page
+ * by page, not gid by gid: a start has to read and verify all of them before the node may vote, and a million keys take seconds.
  */
+import { must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
+import {
+  OutcomePages,
+  PAGE_ROWS,
+  ROW_WORDS,
+  STORED_WORDS,
+  W_COUNTER_HIGH,
+  W_COUNTER_LOW,
+  W_EPOCH,
+  W_NEXT,
+  W_PREVIOUS,
+  W_SHAPE,
+  W_STAMP_HIGH,
+  W_STAMP_LOW,
+  type OutcomePage,
+} from "./outcome-pages.js";
 import { ShapeTable } from "./shape-table.js";
 import { BUCKET_MS, bucketOf, BucketOrder } from "./time-buckets.js";
 import type { FinishedOutcome } from "./transaction.js";
 
-// A row: uuid (4 words), zxid epoch, zxid counter low and high, stamp low and high, shape, next and previous row of the bucket.
-const ROW_WORDS = 12;
-const W_EPOCH = 4;
-const W_COUNTER_LOW = 5;
-const W_COUNTER_HIGH = 6;
-const W_STAMP_LOW = 7;
-const W_STAMP_HIGH = 8;
-const W_SHAPE = 9;
-const W_NEXT = 10;
-const W_PREVIOUS = 11;
-const PAGE_BITS = 12;
-const PAGE_ROWS = 1 << PAGE_BITS;
 const SEGMENTS = 256;
 const SEGMENT_SLOTS_MIN = 16;
 const TWO_32 = 0x1_0000_0000;
@@ -61,10 +66,7 @@ function hashUuid(a: number, b: number, c: number, d: number): number {
 const HEX8 = (value: number): string => value.toString(16).padStart(8, "0");
 
 export class OutcomeStore {
-  #pages: Uint32Array[] = [];
-  #rows = 0;
-  /** Head of the chain of removed rows, as row + 1; 0 when there is none. */
-  #free = 0;
+  #pages = new OutcomePages();
   #size = 0;
   #segments: Uint32Array[] = [];
   #segmentSizes = new Uint32Array(SEGMENTS);
@@ -84,9 +86,7 @@ export class OutcomeStore {
   }
 
   clear(): void {
-    this.#pages = [];
-    this.#rows = 0;
-    this.#free = 0;
+    this.#pages = new OutcomePages();
     this.#size = 0;
     this.#segments = Array.from({ length: SEGMENTS }, () => new Uint32Array(SEGMENT_SLOTS_MIN));
     this.#segmentSizes = new Uint32Array(SEGMENTS);
@@ -114,10 +114,13 @@ export class OutcomeStore {
     const found = this.#find(outcome.gid);
     const group = this.#groupOf(outcome.gid);
     const shape = this.#shapes.intern(group, outcome);
-    const row = found >= 0 ? found : this.#newRow();
+    const row = found >= 0 ? found : this.#pages.take();
     const page = this.#page(row);
     const at = (row & (PAGE_ROWS - 1)) * ROW_WORDS;
-    if (found >= 0) this.#shapes.release(page[at + W_SHAPE] as number);
+    if (found >= 0) {
+      this.#shapes.release(page[at + W_SHAPE] as number);
+      this.#pages.changed(row);
+    }
     page[at + W_EPOCH] = outcome.zxid.epoch;
     page[at + W_COUNTER_LOW] = outcome.zxid.counter;
     page[at + W_COUNTER_HIGH] = Math.floor(outcome.zxid.counter / TWO_32);
@@ -139,10 +142,36 @@ export class OutcomeStore {
     this.#unindex(row);
     this.#unlink(page, at);
     this.#shapes.release(page[at + W_SHAPE] as number);
-    page[at + W_NEXT] = this.#free;
-    this.#free = row + 1;
+    this.#pages.release(row);
     this.#size--;
     return true;
+  }
+
+  /** Pages that changed since the last call, each copied as it is now. */
+  takeChanges(): OutcomePage[] {
+    return this.#pages.takeChanges((index) => this.#shapes.get(index));
+  }
+
+  /** Nothing is a change any more. */
+  clean(): void {
+    this.#pages.clean();
+  }
+
+  /** A stored page: each page once, and none of its gids is here already. */
+  load(page: OutcomePage): void {
+    const indexes = page.shapes.map((shape) => this.#shapes.internShape(shape));
+    const used = new Uint32Array(page.shapes.length);
+    const first = this.#pages.load(page, (shape) => {
+      used[shape] = (used[shape] as number) + 1;
+      return must(indexes[shape], "shape of a stored outcome");
+    });
+    const count = page.rows.length / STORED_WORDS;
+    for (let row = first; row < first + count; row++) {
+      this.#link(row, this.#page(row), (row & (PAGE_ROWS - 1)) * ROW_WORDS);
+      this.#index(row);
+    }
+    this.#size += count;
+    indexes.forEach((index, i) => this.#shapes.retain(index, used[i] as number));
   }
 
   /** Gids whose own time is below `timeMs`, oldest bucket first, at most `limit`. */
@@ -176,7 +205,7 @@ export class OutcomeStore {
   }
 
   #page(row: number): Uint32Array {
-    return this.#pages[row >>> PAGE_BITS] as Uint32Array;
+    return this.#pages.of(row);
   }
 
   #word(row: number, word: number): number {
@@ -213,16 +242,6 @@ export class OutcomeStore {
       stampMs: (page[at + W_STAMP_HIGH] as number) * TWO_32 + (page[at + W_STAMP_LOW] as number),
       branches: shape.branches,
     };
-  }
-
-  #newRow(): number {
-    if (this.#free !== 0) {
-      const row = this.#free - 1;
-      this.#free = this.#word(row, W_NEXT);
-      return row;
-    }
-    if (this.#rows >>> PAGE_BITS === this.#pages.length) this.#pages.push(new Uint32Array(PAGE_ROWS * ROW_WORDS));
-    return this.#rows++;
   }
 
   // Hash: open addressing with linear probing in each segment; a slot holds row + 1, 0 is empty.

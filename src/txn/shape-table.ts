@@ -55,7 +55,7 @@ export class ShapeTable {
   }
 
   /** The number of this shape, with one more reference to it. */
-  intern(group: string, outcome: FinishedOutcome): number {
+  intern(group: string, outcome: Pick<FinishedOutcome, "decision" | "reason" | "branches">): number {
     let node = this.#root
       .child(group)
       .child(outcome.decision)
@@ -77,6 +77,20 @@ export class ShapeTable {
     }
     entry.references++;
     return entry.index;
+  }
+
+  /** The same of a shape by itself, without a reference yet: {@link retain}. */
+  internShape(shape: Shape): number {
+    const { group, decision, reason, branches } = shape;
+    const index = this.intern(group, { decision, reason, branches });
+    must(this.#entries[index], "shape of a finished outcome").references--;
+    return index;
+  }
+
+  /** `count` more references; without any the shape is gone. */
+  retain(index: number, count: number): void {
+    must(this.#entries[index], "shape of a finished outcome").references += count + 1;
+    this.release(index);
   }
 
   get(index: number): Shape {

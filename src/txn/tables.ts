@@ -35,7 +35,8 @@ export class Tables {
   readonly #ages = new BucketCounts();
 
   #dirtyTransactions = new Map<Gid, Transaction | undefined>();
-  #dirtyOutcomes = new Map<Gid, StateChange>();
+  /** Outcomes that an earlier version stored one by one: their keys are to go when their pages are stored. */
+  #singles: Gid[] = [];
   #dirtyRegisters = new Map<string, Register | undefined>();
   #dirtyParticipants = new Map<string, KnownParticipant>();
   #dirtyClients = new Set<string>();
@@ -111,12 +112,10 @@ export class Tables {
 
   putOutcome(outcome: FinishedOutcome): void {
     this.outcomes.set(outcome);
-    this.#dirtyOutcomes.set(outcome.gid, { kind: "outcome", key: outcome.gid, value: outcome });
   }
 
   removeOutcome(gid: Gid): void {
     this.outcomes.remove(gid);
-    this.#dirtyOutcomes.set(gid, { kind: "outcome", key: gid, value: undefined });
   }
 
   putRegister(register: Register): void {
@@ -140,7 +139,10 @@ export class Tables {
   takeChanges(): StateChange[] {
     const changes: StateChange[] = [];
     for (const [key, value] of this.#dirtyTransactions) changes.push({ kind: "transaction", key, value });
-    for (const change of this.#dirtyOutcomes.values()) changes.push(change);
+    for (const page of this.outcomes.takeChanges())
+      changes.push({ kind: "outcomes", key: String(page.page), value: page.rows.length === 0 ? undefined : page });
+    for (const key of this.#singles) changes.push({ kind: "outcome", key, value: undefined });
+    this.#singles = [];
     for (const [key, value] of this.#dirtyRegisters) changes.push({ kind: "register", key, value });
     for (const [key, value] of this.#dirtyParticipants) changes.push({ kind: "participant", key, value });
     for (const key of this.#dirtyClients) changes.push({ kind: "client", key, value: this.clients.get(key)?.toMemory() });
@@ -156,8 +158,11 @@ export class Tables {
       case "transaction":
         if (change.value !== undefined) this.putTransaction(change.value, undefined);
         return;
+      case "outcomes":
+        if (change.value !== undefined) this.outcomes.load(change.value);
+        return;
       case "outcome":
-        if (change.value !== undefined) this.outcomes.set(change.value);
+        if (change.value !== undefined) this.#singles.push(this.#loadSingle(change.value));
         return;
       case "register":
         if (change.value !== undefined) this.registers.set(change.key, change.value);
@@ -180,6 +185,13 @@ export class Tables {
     this.clients.restore(this.#memories);
     this.#memories = [];
     this.#clean();
+    // What was stored one by one is to be stored in pages.
+    if (this.#singles.length === 0) this.outcomes.clean();
+  }
+
+  #loadSingle(outcome: FinishedOutcome): Gid {
+    this.outcomes.set(outcome);
+    return outcome.gid;
   }
 
   #loadMeta(meta: StateMeta): void {
@@ -201,7 +213,6 @@ export class Tables {
 
   #clean(): void {
     this.#dirtyTransactions = new Map();
-    this.#dirtyOutcomes = new Map();
     this.#dirtyRegisters = new Map();
     this.#dirtyParticipants = new Map();
     this.#dirtyClients = new Set();

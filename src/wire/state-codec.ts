@@ -1,7 +1,7 @@
 /**
- * The replicated state in its stored form: one key per transaction, outcome, register, participant and client, and "meta".
+ * The replicated state in its stored form: one key per transaction, page of outcomes, register, participant and client, and "meta".
  *
- * Keys are a letter, a slash and the name: t/<gid>, o/<gid>, r/<name>, p/<name>, c/<client>. A value repeats its name, and decoding
+ * Keys are a letter, a slash and the name: t/<gid>, q/<page>, r/<name>, p/<name>, c/<client>; o/<gid> from earlier versions. A value repeats its name, and decoding
  * compares the two: a value that was stored under a wrong key is found when it is read, not when it is acted upon.
  */
 import type { Gid, Zxid } from "../base/index.js";
@@ -10,7 +10,6 @@ import type {
   BranchRecord,
   ClientMemory,
   DecisionRecord,
-  FinishedOutcome,
   KnownParticipant,
   Register,
   StateChange,
@@ -20,12 +19,12 @@ import type {
 import type { WireCodecs } from "./codec-api.js";
 import { EMPTY_BYTES, readBranch, readGid, readZxid, writeBranch, writeZxid } from "./common-codec.js";
 import { ABORT_REASON, DECISION, REMEMBERED_OUTCOME, TRANSACTION_STATE, VOTE } from "./enums.js";
+import { readOutcome, readOutcomePage, writeOutcome, writeOutcomePage } from "./outcome-codec.js";
 import type { ProtoReader, Read } from "./proto-reader.js";
 import { decodeMessage, nested } from "./proto-reader.js";
 import { ProtoWriter } from "./proto-writer.js";
 import { WireError } from "./wire-error.js";
 
-type FinishedBranch = FinishedOutcome["branches"][number];
 type RememberedAnswer = ClientMemory["answers"][number];
 
 /** Values are handed to the state store within one checkpoint slice and not kept. */
@@ -33,6 +32,7 @@ const writer = new ProtoWriter(256 * 1024);
 
 const PREFIX: Readonly<Record<Exclude<StateChange["kind"], "meta">, string>> = {
   transaction: "t/",
+  outcomes: "q/",
   outcome: "o/",
   register: "r/",
   participant: "p/",
@@ -150,59 +150,6 @@ function readTransaction(r: ProtoReader): Transaction {
   return { gid, state: TRANSACTION_STATE.required(state), client, timeoutMs, openedZxid, openedStampMs, branches, delegated, decision };
 }
 
-// ---- outcome
-
-function writeOutcome(w: ProtoWriter, value: FinishedOutcome): void {
-  for (let i = value.branches.length - 1; i >= 0; i--) {
-    const branch = value.branches[i] as FinishedBranch;
-    const mark = w.mark();
-    if (branch.heuristic !== undefined) w.textPresent(4, branch.heuristic);
-    w.uint(3, VOTE.code(branch.vote));
-    w.text(2, branch.participant);
-    w.text(1, branch.id);
-    w.message(6, mark);
-  }
-  w.uint(5, value.stampMs);
-  writeZxid(w, 4, value.zxid);
-  w.uint(3, ABORT_REASON.code(value.reason));
-  w.uint(2, DECISION.code(value.decision));
-  w.text(1, value.gid);
-}
-
-function readFinishedBranch(r: ProtoReader): FinishedBranch {
-  let id = "";
-  let participant = "";
-  let vote: FinishedBranch["vote"];
-  let heuristic: string | undefined;
-  for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
-    if (tag === 10) id = r.text();
-    else if (tag === 18) participant = r.text();
-    else if (tag === 24) vote = VOTE.readOptional(r);
-    else if (tag === 34) heuristic = r.text();
-    else r.skip(tag);
-  }
-  return { id, participant, vote, heuristic };
-}
-
-function readOutcome(r: ProtoReader): FinishedOutcome {
-  let gid = "" as Gid;
-  let decision: FinishedOutcome["decision"] | undefined;
-  let reason: FinishedOutcome["reason"];
-  let zxid = ZXID_ZERO;
-  let stampMs = 0;
-  const branches: FinishedBranch[] = [];
-  for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
-    if (tag === 10) gid = readGid(r);
-    else if (tag === 16) decision = DECISION.read(r);
-    else if (tag === 24) reason = ABORT_REASON.readOptional(r);
-    else if (tag === 34) zxid = readZxid(r);
-    else if (tag === 40) stampMs = r.uint();
-    else if (tag === 50) branches.push(nested(r, readFinishedBranch));
-    else r.skip(tag);
-  }
-  return { gid, decision: DECISION.required(decision), reason, zxid, stampMs, branches };
-}
-
 // ---- register, participant, client, meta
 
 function writeRegister(w: ProtoWriter, value: Register): void {
@@ -312,6 +259,9 @@ function writeValue(change: StateChange): boolean {
     case "transaction":
       writeTransaction(writer, change.value);
       return true;
+    case "outcomes":
+      writeOutcomePage(writer, change.value);
+      return true;
     case "outcome":
       writeOutcome(writer, change.value);
       return true;
@@ -346,6 +296,8 @@ function decodeChange(key: string, bytes: Uint8Array): StateChange {
       const value = of("Transaction", readTransaction, (t) => t.gid);
       return { kind: "transaction", key: value.gid, value };
     }
+    case PREFIX.outcomes:
+      return { kind: "outcomes", key: name, value: of("OutcomePage", readOutcomePage, ({ page }) => String(page)) };
     case PREFIX.outcome: {
       const value = of("FinishedOutcome", readOutcome, (o) => o.gid);
       return { kind: "outcome", key: value.gid, value };

@@ -63,6 +63,13 @@ describe("contradictions", () => {
     expect(refusal(() => loadSettings(args({ nodes: "3", endpoints: "127.0.0.1:7400" }), "write"))).toContain("--nodes and --endpoints");
   });
 
+  test("profiles of processes that are not this command's own", () => {
+    const refused = refusal(() => loadSettings(args({ profile: "out", endpoints: "127.0.0.1:7400" }), "txn"));
+    expect(refused).toContain("--profile and --endpoints");
+    expect(loadSettings(args({ profile: "out" }), "write").profileDir).toBe("out");
+    expect(loadSettings(args(), "write").profileDir).toBeUndefined();
+  });
+
   test("an open and a closed loop", () => {
     expect(refusal(() => loadSettings(args({ rate: "10", outstanding: "10" }), "txn"))).toContain("--rate and --outstanding");
   });

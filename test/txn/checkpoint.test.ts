@@ -23,7 +23,7 @@ test("a transaction that starts and ends between two checkpoints leaves only its
   bench.machine.takeChanges();
   const gid = bench.committed();
   bench.apply(done(gid, "b1", "b2"));
-  expect(keys(bench.machine.takeChanges())).toEqual(["outcome", "meta"]);
+  expect(keys(bench.machine.takeChanges())).toEqual(["outcomes", "meta"]);
 });
 
 test("a transaction of an earlier checkpoint is removed from it when it ends, also after a restart", () => {
@@ -33,14 +33,14 @@ test("a transaction of an earlier checkpoint is removed from it when it ends, al
   const stored = bench.machine.takeChanges();
   bench.apply(commit(first, ["b1"]));
   bench.apply(done(first, "b1"));
-  expect(keys(bench.machine.takeChanges())).toEqual(["transaction removed", "outcome", "meta"]);
+  expect(keys(bench.machine.takeChanges())).toEqual(["transaction removed", "outcomes", "meta"]);
 
   const restarted = createStateMachine();
   restarted.restore(stored);
   let { counter } = bench.zxid;
   for (const command of [abort(second), done(second, "b1")])
     restarted.apply({ stampMs: bench.stampMs, command }, { epoch: 1, counter: ++counter });
-  expect(keys(restarted.takeChanges())).toEqual(["transaction removed", "outcome", "meta"]);
+  expect(keys(restarted.takeChanges())).toEqual(["transaction removed", "outcomes", "meta"]);
 });
 
 test("values taken are frozen as of then: later records do not change them", () => {
@@ -54,6 +54,26 @@ test("values taken are frozen as of then: later records do not change them", () 
   bench.apply(commit(gid, ["b1"]));
   bench.apply(put(client, 2, "k", 2, { ackBelow: 2 }));
   expect(JSON.stringify(taken)).toBe(before);
+});
+
+test("outcomes that an earlier version stored one by one are stored in pages, and their own keys go", () => {
+  const bench = new Bench();
+  const gids = [bench.committed(), bench.committed()];
+  for (const gid of gids) bench.apply(done(gid, "b1", "b2"));
+  const singles = bench.machine.outcomes(10).map((value): StateChange => ({ kind: "outcome", key: value.gid, value }));
+  const others = bench.machine.takeChanges().filter(({ kind }) => kind !== "outcomes");
+
+  const upgraded = createStateMachine();
+  upgraded.restore([...others, ...singles]);
+  expect(upgraded.canonical()).toBe(bench.machine.canonical());
+  const written = upgraded.takeChanges();
+  expect(keys(written)).toEqual(["outcomes", "outcome removed", "outcome removed", "meta"]);
+  expect(keys(upgraded.takeChanges())).toEqual(["meta"]);
+
+  const again = createStateMachine();
+  again.restore([...others.filter(({ kind }) => kind !== "meta"), ...written]);
+  expect(again.canonical()).toBe(bench.machine.canonical());
+  expect(keys(again.takeChanges())).toEqual(["meta"]);
 });
 
 test("an entry is applied once and in order", () => {

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { gidTimeMs, newGid, Prng } from "../../src/base/index.js";
 import type { Gid } from "../../src/base/index.js";
 import type { FinishedOutcome } from "../../src/txn/index.js";
+import type { OutcomePage } from "../../src/txn/index.js";
 import { OutcomeStore } from "../../src/txn/outcome-store.js";
 import { START_MS } from "./builders.js";
 
@@ -118,5 +119,87 @@ describe("packed outcomes", () => {
     store.set(outcome(gid, 11));
     expect(store.size).toBe(1);
     expect(store.get(gid)).toEqual(outcome(gid, 11));
+  });
+});
+
+describe("stored pages", () => {
+  /** What a checkpoint leaves in the store: the last form of each page. */
+  function store(pages: Map<number, OutcomePage>, outcomes: OutcomeStore): void {
+    for (const page of outcomes.takeChanges()) {
+      if (page.rows.length === 0) pages.delete(page.page);
+      else pages.set(page.page, page);
+    }
+  }
+
+  function reloaded(pages: Map<number, OutcomePage>): OutcomeStore {
+    const out = new OutcomeStore();
+    for (const page of [...pages.values()].reverse()) out.load(page);
+    out.clean();
+    return out;
+  }
+
+  test("hold at every checkpoint what the store holds, whatever came, went and was read back in between", () => {
+    let outcomes = new OutcomeStore();
+    const pages = new Map<number, OutcomePage>();
+    const model = new Map<Gid, FinishedOutcome>();
+    for (let round = 0; round < 60; round++) {
+      const grow = random.int(0, 2_500);
+      for (let i = 0; i < grow; i++) {
+        const gid = newGid(START_MS + round * 1_000 + i, random.uint32, i % 5 === 0 ? "q" : "shop1");
+        const value = outcome(gid, random.int(0, 200));
+        outcomes.set(value);
+        model.set(gid, value);
+      }
+      // FORGET takes the oldest; now and then all, so that pages are given back, or any, so that pages have holes.
+      const gids = [...model.keys()];
+      const gone =
+        round % 9 === 8 ? gids : round % 2 === 0 ? gids.slice(0, random.int(0, 2_000)) : gids.filter(() => random.int(0, 9) === 0);
+      for (const gid of gone) {
+        expect(outcomes.remove(gid)).toBe(true);
+        model.delete(gid);
+      }
+      for (const gid of [...model.keys()].slice(0, 3)) {
+        const value = outcome(gid, random.int(0, 200));
+        outcomes.set(value);
+        model.set(gid, value);
+      }
+      store(pages, outcomes);
+      expect(outcomes.takeChanges()).toEqual([]);
+      if (round % 3 !== 0) continue;
+      outcomes = reloaded(pages);
+      expect(outcomes.takeChanges()).toEqual([]);
+      expect(outcomes.size).toBe(model.size);
+      for (const [gid, value] of model) expect(outcomes.get(gid)).toEqual(value);
+      expect(outcomes.olderThan(Infinity, 1_000_000).sort()).toEqual([...model.keys()].sort());
+    }
+    expect([...pages.values()].reduce((sum, page) => sum + page.rows.length / 10, 0)).toBe(model.size);
+  });
+
+  test("only the pages that changed are written, and an emptied one is removed and used again", () => {
+    const outcomes = new OutcomeStore();
+    const gids = Array.from({ length: 3_000 }, (_, i) => newGid(START_MS + i, random.uint32, "q"));
+    for (const gid of gids) outcomes.set(outcome(gid));
+    expect(outcomes.takeChanges().map(({ page, rows }) => [page, rows.length / 10])).toEqual([
+      [0, 1024],
+      [1, 1024],
+      [2, 952],
+    ]);
+    outcomes.set(outcome(newGid(START_MS, random.uint32, "q")));
+    expect(outcomes.takeChanges().map(({ page }) => page)).toEqual([2]);
+    for (const gid of gids.slice(1024, 2048)) outcomes.remove(gid);
+    expect(outcomes.takeChanges().map(({ page, rows }) => [page, rows.length])).toEqual([[1, 0]]);
+    for (let i = 0; i < 1024; i++) outcomes.set(outcome(newGid(START_MS, random.uint32, "q")));
+    expect(outcomes.takeChanges().map(({ page }) => page)).toEqual([2, 1]);
+  });
+
+  test("a page is copied when it is taken: what is applied later does not change it", () => {
+    const outcomes = new OutcomeStore();
+    const gid = newGid(START_MS, random.uint32, "q");
+    outcomes.set(outcome(gid, 1));
+    const taken = outcomes.takeChanges();
+    const before = JSON.stringify(taken);
+    outcomes.set(outcome(gid, 2));
+    outcomes.remove(gid);
+    expect(JSON.stringify(taken)).toBe(before);
   });
 });

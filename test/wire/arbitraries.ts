@@ -7,6 +7,7 @@ import type { Gid, NodeId, Zxid } from "../../src/base/index.js";
 import { ERROR_CODES, gid, nodeId } from "../../src/base/index.js";
 import type { ErrorCode } from "../../src/base/index.js";
 import type { Answer, BranchReply, BranchView, Inquiry, InquiryAnswer, Request, TransactionView } from "../../src/coordinator/index.js";
+import { OUTCOME_ROW_WORDS, OUTCOME_SHAPE_WORD } from "../../src/txn/index.js";
 import type {
   BranchRecord,
   BranchSpec,
@@ -14,6 +15,7 @@ import type {
   Command,
   DecisionRecord,
   FinishedOutcome,
+  OutcomePage,
   StampedCommand,
   StateChange,
 } from "../../src/txn/index.js";
@@ -109,6 +111,25 @@ const finished: Arbitrary<FinishedOutcome> = fc.record({
   stampMs: safe,
   branches: list(fc.record({ id: name, participant: name, vote: maybe(vote), heuristic: maybe(text) })),
 });
+const outcomePage: Arbitrary<OutcomePage> = fc
+  .record({
+    page: fc.nat(),
+    shapes: fc.array(
+      fc.record({
+        group: name,
+        decision,
+        reason,
+        branches: list(fc.record({ id: name, participant: name, vote: maybe(vote), heuristic: maybe(text) })),
+      }),
+      { minLength: 1, maxLength: 4 },
+    ),
+    rows: fc.array(fc.array(uint32, { minLength: OUTCOME_ROW_WORDS, maxLength: OUTCOME_ROW_WORDS }), { minLength: 1, maxLength: 20 }),
+  })
+  .map(({ page, shapes, rows }) => ({
+    page,
+    shapes,
+    rows: Uint32Array.from(rows.flatMap((row) => row.map((word, i) => (i === OUTCOME_SHAPE_WORD ? word % shapes.length : word)))),
+  }));
 const memory: Arbitrary<ClientMemory> = fc.record({
   client,
   ackBelow: safe,
@@ -130,6 +151,7 @@ export const stateChange: Arbitrary<StateChange> = fc.oneof(
       decision: maybe(decisionRecord),
     })
     .map((value): StateChange => ({ kind: "transaction", key: value.gid, value })),
+  outcomePage.map((value): StateChange => ({ kind: "outcomes", key: String(value.page), value })),
   finished.map((value): StateChange => ({ kind: "outcome", key: value.gid, value })),
   fc.record({ name: text, value: bytes, version: zxidValue }).map((value): StateChange => ({ kind: "register", key: value.name, value })),
   fc.record({ name, participantKind: name }).map((value): StateChange => ({ kind: "participant", key: value.name, value })),

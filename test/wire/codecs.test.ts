@@ -1,6 +1,7 @@
 /**
  * The codecs against protobufjs's reading of the published .proto files, both ways.
  */
+import { OUTCOME_PAGE_ROWS, OUTCOME_ROW_WORDS, OUTCOME_SHAPE_WORD } from "../../src/txn/index.js";
 import fc from "fast-check";
 import type { Arbitrary } from "fast-check";
 import protobuf from "protobufjs";
@@ -186,10 +187,26 @@ describe("stored state", () => {
   test("keys are a letter and the name", () => {
     fc.assert(
       fc.property(arb.stateChange, (change) => {
-        const letter = { transaction: "t/", outcome: "o/", register: "r/", participant: "p/", client: "c/", meta: "" }[change.kind];
+        const letter = { transaction: "t/", outcomes: "q/", outcome: "o/", register: "r/", participant: "p/", client: "c/", meta: "" }[
+          change.kind
+        ];
         expect(codecs.stateChange.encodeKey(change)).toBe(letter + change.key);
       }),
     );
+  });
+
+  test("a page of outcomes without rows, of half a row, or with a row of no shape is a WireError", () => {
+    const shape = { group: "q", decision: "commit" as const, reason: undefined, branches: [] };
+    expect([OUTCOME_PAGE_ROWS, OUTCOME_ROW_WORDS, OUTCOME_SHAPE_WORD]).toEqual([1024, 10, 9]);
+    const decode = (rows: Uint32Array, shapes = [shape]): unknown => {
+      const bytes = codecs.stateChange.encodeValue({ kind: "outcomes", key: "3", value: { page: 3, rows, shapes } });
+      return codecs.stateChange.decode("q/3", bytes as Uint8Array);
+    };
+    expect(decode(new Uint32Array(10))).toMatchObject({ kind: "outcomes", key: "3" });
+    expect(() => decode(new Uint32Array(0))).toThrow(WireError);
+    expect(() => decode(new Uint32Array(15))).toThrow(/no multiple of 40/);
+    expect(() => decode(new Uint32Array(10 * 1025))).toThrow(/1025 rows/);
+    expect(() => decode(new Uint32Array(10), [])).toThrow(/a row of shape 0 in a page of 0 shapes/);
   });
 
   test("a removal has no value", () => {

@@ -138,6 +138,26 @@ export function storedValue(change: StateChange): { readonly message: string; re
         }),
       };
     }
+    case "outcomes": {
+      const { page, rows, shapes } = change.value;
+      const bytes = Buffer.alloc(rows.length * 4);
+      rows.forEach((word, i) => bytes.writeUInt32LE(word, i * 4));
+      return {
+        message: "OutcomePage",
+        value: {
+          page,
+          shapes: shapes.map((s) => ({
+            group: s.group,
+            decision: enumName("DECISION", s.decision),
+            reason: enumName("ABORT_REASON", s.reason),
+            branches: s.branches.map((b) =>
+              present({ id: b.id, participant: b.participant, vote: enumName("VOTE", b.vote), heuristic: b.heuristic }),
+            ),
+          })),
+          rows: bytes,
+        },
+      };
+    }
     case "outcome": {
       const o = change.value;
       return {

@@ -29,6 +29,8 @@ export interface BenchOptions {
   readonly nodes: number;
   /** Further options of each node. */
   readonly nodeArgs: readonly string[];
+  /** For nodes and participants, over this process's own environment. */
+  readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Those that are open: however this process ends, nothing of them stays. */
@@ -44,11 +46,11 @@ export class BenchCluster {
   readonly #processes: BenchProcesses;
   #servers: readonly PostgresServer[] = [];
 
-  private constructor(quorate: Quorate, cluster: LocalCluster | undefined, dir: string) {
+  private constructor(quorate: Quorate, cluster: LocalCluster | undefined, dir: string, env?: BenchOptions["env"]) {
     this.quorate = quorate;
     this.cluster = cluster;
     this.#dir = dir;
-    this.#processes = new BenchProcesses(dir);
+    this.#processes = new BenchProcesses(dir, env);
     live.add(this);
   }
 
@@ -60,7 +62,7 @@ export class BenchCluster {
       try {
         return options.endpoints === undefined
           ? await BenchCluster.#own(options, dir)
-          : new BenchCluster(await connect(options.endpoints, CONNECT), undefined, dir);
+          : new BenchCluster(await connect(options.endpoints, CONNECT), undefined, dir, options.env);
       } catch (error) {
         rmSync(dir, { recursive: true, force: true });
         // Somebody took a port between the look and the bind.
@@ -73,7 +75,7 @@ export class BenchCluster {
     const block = await findPortBlock(options.nodes);
     // A name of its own, so that nobody else's cluster on these ports is taken for it.
     const clusterId = `bench-${process.pid}`;
-    const cluster = new LocalCluster({ clusterId, dir, ports: block.ports, args: options.nodeArgs });
+    const cluster = new LocalCluster({ clusterId, dir, ports: block.ports, args: options.nodeArgs, env: options.env ?? {} });
     starting.set(cluster, dir);
     try {
       cluster.startAll();
@@ -87,7 +89,7 @@ export class BenchCluster {
         // The loop of the caller takes another block of ports.
         throw new QuorateError("QUORATE_CONFIG", `EADDRINUSE: cluster ${quorate.clusterId} answers on ${cluster.endpoints}`);
       }
-      return new BenchCluster(quorate, cluster, dir);
+      return new BenchCluster(quorate, cluster, dir, options.env);
     } catch (error) {
       await cluster.stopAll(0);
       throw error;

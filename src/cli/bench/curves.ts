@@ -153,6 +153,7 @@ const BASE: LoadSettings = {
   kind: "kv",
   abortShare: 0,
   open: 0,
+  profileDir: undefined,
 };
 
 /** Of the undisturbed seconds where there were enough of them. */

@@ -13,6 +13,7 @@ import type { Quorate } from "../../client/index.js";
 import { BenchCluster } from "./cluster.js";
 import { fill } from "./fill.js";
 import type { LoadSettings } from "./options.js";
+import { Profiles } from "./profiles.js";
 import { benchPools } from "./postgres.js";
 import { readBack, type ReadBack } from "./read-back.js";
 import { note } from "../output.js";
@@ -49,7 +50,13 @@ export interface LoadRun extends Measured {
 export async function runLoad(settings: LoadSettings): Promise<LoadRun> {
   const nodeArgs =
     settings.open + OPEN_HEADROOM > OPEN_DEFAULT_MAX ? ["--open-transactions-max", String(settings.open + OPEN_HEADROOM)] : [];
-  const bench = await BenchCluster.open({ endpoints: settings.endpoints, nodes: settings.nodes, nodeArgs });
+  const profiles = settings.profileDir === undefined ? undefined : new Profiles(settings.profileDir);
+  const bench = await BenchCluster.open({
+    endpoints: settings.endpoints,
+    nodes: settings.nodes,
+    nodeArgs,
+    env: profiles?.env ?? {},
+  });
   try {
     const { quorate } = bench;
     const puts = settings.op === "write" ? new PutAccount(settings.valueBytes) : undefined;
@@ -60,9 +67,11 @@ export async function runLoad(settings: LoadSettings): Promise<LoadRun> {
     let openLoop: OpenLoopResult | undefined;
     let byHand: Measured | undefined;
     if (settings.rate !== undefined)
-      openLoop = await new OpenLoop(issue, recorder).run(settings.rate, settings.warmup, settings.seconds, observer(meter, ""));
-    else if (settings.kind === "postgres" && settings.op === "txn") byHand = await inTurns(bench, issue, { recorder, meter }, settings);
-    else await new ClosedLoop(issue, recorder).run(settings.outstanding, settings.warmup, settings.seconds, observer(meter, ""));
+      openLoop = await new OpenLoop(issue, recorder).run(settings.rate, settings.warmup, settings.seconds, observer(meter, "", profiles));
+    else if (settings.kind === "postgres" && settings.op === "txn")
+      byHand = await inTurns(bench, issue, { recorder, meter }, settings, profiles);
+    else await new ClosedLoop(issue, recorder).run(settings.outstanding, settings.warmup, settings.seconds, observer(meter, "", profiles));
+    await profiles?.finish(meter.watched, quorate.view()?.leader);
     return {
       settings,
       nodes: quorate.view()?.members.length ?? settings.nodes,
@@ -115,12 +124,18 @@ async function holdOpen(quorate: Quorate, participant: string, { open }: LoadSet
 }
 
 /** Measures `issue` into `own`, and the same work by hand, in turns; returns the latter. */
-async function inTurns(bench: BenchCluster, issue: Issue, own: Measured, settings: LoadSettings): Promise<Measured> {
+async function inTurns(
+  bench: BenchCluster,
+  issue: Issue,
+  own: Measured,
+  settings: LoadSettings,
+  profiles: Profiles | undefined,
+): Promise<Measured> {
   const pools = await benchPools(bench.dsns, settings.outstanding);
   try {
     const hand: Measured = { recorder: new Recorder(), meter: await bench.meter() };
     const loops = [
-      { loop: new ClosedLoop(issue, own.recorder), watch: observer(own.meter, "") },
+      { loop: new ClosedLoop(issue, own.recorder), watch: observer(own.meter, "", profiles) },
       { loop: new ClosedLoop(handDrivenLoad(pools, settings.valueBytes), hand.recorder), watch: observer(hand.meter, ", by hand") },
     ];
     for (let left = settings.seconds; left > 0; left -= TURN_SECONDS)
@@ -132,9 +147,12 @@ async function inTurns(bench: BenchCluster, issue: Issue, own: Measured, setting
   }
 }
 
-function observer(meter: UsageMeter, what: string): Observer {
+function observer(meter: UsageMeter, what: string, profiles?: Profiles): Observer {
   return {
-    begin: () => meter.begin(),
+    begin: () => {
+      meter.begin();
+      profiles?.begin(meter.watched);
+    },
     second: (recorder) => {
       meter.second();
       const { second, opsOfLastSecond, ops } = recorder;

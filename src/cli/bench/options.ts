@@ -100,6 +100,8 @@ export interface LoadSettings {
   readonly kind: ParticipantKind;
   readonly abortShare: number;
   readonly open: number;
+  /** Where profiles and flame graphs of every process go; undefined: none are made. */
+  readonly profileDir: string | undefined;
 }
 
 /** Throws QUORATE_INVALID_ARGUMENT. */
@@ -121,6 +123,9 @@ export function loadSettings(args: CommandArgs, op: "write" | "txn"): LoadSettin
     throw wrong(
       `--value-bytes is ${valueBytes}, but must be from 1 to ${TXN_VALUE_BYTES_MAX} for a branch, whose payload has a limit of 64 KiB`,
     );
+  const profileDir = text(args, "profile");
+  if (profileDir !== undefined && endpoints !== undefined)
+    throw wrong("--profile and --endpoints contradict each other: only processes that this command starts can be profiled");
   const participants = op === "txn" ? numberOf(args, "participants") : 0;
   const abortShare = shareOf(args);
   if (abortShare > 0 && kind === "null")
@@ -138,6 +143,7 @@ export function loadSettings(args: CommandArgs, op: "write" | "txn"): LoadSettin
     kind,
     abortShare,
     open: op === "txn" ? numberOf(args, "open") : 0,
+    profileDir,
   };
 }
 

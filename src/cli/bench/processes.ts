@@ -17,15 +17,22 @@ export class BenchProcesses {
   readonly #dir: string;
   readonly #children: Child[] = [];
 
-  /** `dir`: for their output. */
-  constructor(dir: string) {
+  readonly #env: Readonly<Record<string, string>>;
+
+  /** `dir`: for their output. `env`: over this process's own environment. */
+  constructor(dir: string, env: Readonly<Record<string, string>> = {}) {
     this.#dir = dir;
+    this.#env = env;
   }
 
   /** Runs `quorate <args>`, which ends with this process. */
   start(name: string, args: readonly string[]): void {
     const log = openSync(this.#log(name), "a");
-    const child = spawn(process.execPath, [PROGRAM, ...args, "--exit-with-parent"], { stdio: ["pipe", log, log], detached: true });
+    const child = spawn(process.execPath, [PROGRAM, ...args, "--exit-with-parent"], {
+      stdio: ["pipe", log, log],
+      detached: true,
+      env: { ...process.env, ...this.#env },
+    });
     closeSync(log);
     // Writing to a process that just died must not end this one; nothing is ever written.
     child.stdin?.on("error", () => undefined);

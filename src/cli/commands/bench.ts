@@ -104,7 +104,10 @@ function loadFlags(yargs: Argv): Argv {
   const flags = benchFlags(yargs, ["outstanding", "rate", "seconds", "warmup", "value-bytes"], {
     rate: "none: --outstanding instead",
   });
-  return endpointsFlag(nodesFlag(flags, "1, 3, 5 or 7"), "use this cluster instead");
+  return endpointsFlag(nodesFlag(flags, "1, 3, 5 or 7"), "use this cluster instead").option("profile", {
+    type: "string",
+    describe: "a folder for a CPU profile and a flame graph of each node and participant; costs some speed",
+  });
 }
 
 async function load(args: CommandArgs, op: "write" | "txn"): Promise<ExitCode> {
