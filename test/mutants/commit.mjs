@@ -32,6 +32,17 @@ export const COMMIT_MUTANTS = [
     ],
   },
   {
+    id: "67",
+    rule: "A checkpoint writes every page of outcomes that changed.",
+    edits: [
+      {
+        file: "txn/outcome-pages.ts",
+        find: "    this.#dirty.add(number);\n    page.live++;",
+        replace: "    page.live++;",
+      },
+    ],
+  },
+  {
     id: "17",
     rule: "A deposed leader does not answer reads from its own state.",
     edits: [
