@@ -227,7 +227,7 @@ const CONSENSUS = {
   historyBytesKeep: integer(
     "consensus",
     "bytes",
-    32 * MIB,
+    16 * MIB,
     [64 * KIB, 1024 * MIB],
     [64 * KIB, 4 * MIB],
     "The same bound by size, because the tail is kept in memory too.",

@@ -8,7 +8,7 @@ import { openLoad, transactionLoad } from "../../bench/loads.js";
 import { PutAccount, putLoad } from "../../bench/put-load.js";
 import { Recorder, type Issue, type Observer, type Recorded } from "../../bench/recorder.js";
 import type { UsageMeter } from "../../bench/usage-meter.js";
-import { QuorateError } from "../../base/index.js";
+import { formatNodeId, QuorateError } from "../../base/index.js";
 import type { Quorate } from "../../client/index.js";
 import { BenchCluster } from "./cluster.js";
 import { fill } from "./fill.js";
@@ -44,6 +44,8 @@ export interface LoadRun extends Measured {
   readonly byHand: Measured | undefined;
   readonly elections: number;
   readonly rssMiB: Readonly<Record<string, number>>;
+  /** The longest stall of each node's event loop in its last 10 to 20 seconds, ms, by node. */
+  readonly stallMs: Readonly<Record<string, number>>;
 }
 
 /** Rejects with a QuorateError when the cluster or a participant cannot be started. */
@@ -71,6 +73,7 @@ export async function runLoad(settings: LoadSettings): Promise<LoadRun> {
     else if (settings.kind === "postgres" && settings.op === "txn")
       byHand = await inTurns(bench, issue, { recorder, meter }, settings, profiles);
     else await new ClosedLoop(issue, recorder).run(settings.outstanding, settings.warmup, settings.seconds, observer(meter, "", profiles));
+    const stallMs = await stalls(quorate);
     await profiles?.finish(meter.watched, quorate.view()?.leader);
     return {
       settings,
@@ -81,6 +84,7 @@ export async function runLoad(settings: LoadSettings): Promise<LoadRun> {
       byHand,
       elections: (quorate.view()?.epoch ?? 0) - epochBefore,
       rssMiB: meter.rssMiB(),
+      stallMs,
       readBack: puts === undefined || recorder.ops === 0 ? undefined : await readBack(quorate, puts),
     };
   } finally {
@@ -102,6 +106,11 @@ export function findings(run: LoadRun): readonly string[] {
       ? [`${proof.asked - proof.found} of ${proof.asked} registers read back through ${proof.through} do not hold what was acknowledged`]
       : []),
   ];
+}
+
+async function stalls(quorate: Quorate): Promise<Readonly<Record<string, number>>> {
+  const nodes = (await quorate.status()).flatMap(({ status }) => (status === undefined ? [] : [status]));
+  return Object.fromEntries(nodes.map((status) => [formatNodeId(status.id), Number(status.loopDelayMaxMs.toFixed(1))]));
 }
 
 async function transactions(bench: BenchCluster, settings: LoadSettings): Promise<Issue> {

@@ -34,6 +34,7 @@ export function loadJson(run: LoadRun) {
     ...(run.byHand === undefined ? {} : { byHand: byHandJson(run, run.byHand) }),
     cpu: cpu === undefined ? null : cpuJson(cpu, meter.watched),
     rssMiB: run.rssMiB,
+    stallMs: run.stallMs,
     findings: findings(run),
   };
 }
@@ -143,6 +144,7 @@ export function loadTable(json: LoadJson): string {
         ]),
     ["cores", coresText(json)],
     ["memory, MiB", pairs(json.rssMiB, (mib) => String(mib))],
+    ["longest stall, ms", pairs(json.stallMs, (ms) => String(ms))],
     ...json.findings.map((finding) => ["NOTE", finding] as const),
   ];
   return formatTable(["", "RESULT"], rows);
