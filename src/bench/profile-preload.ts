@@ -1,13 +1,14 @@
 /**
  * Loaded into a process that is to be profiled, before its own program: the first SIGUSR2 starts the profiler, the second one stops it
- * and writes `<pid>.cpuprofile` into the folder named by QUORATE_PROFILE_DIR. V8 samples every 250 microseconds meanwhile.
+ * and writes `<pid>.cpuprofile` into the folder that this module's own address names as `?dir=`: variables of the environment belong to
+ * the program. V8 samples every 250 microseconds meanwhile.
  */
 import { renameSync, writeFileSync } from "node:fs";
 import { Session } from "node:inspector";
 import { join } from "node:path";
 
 const INTERVAL_US = 250;
-const dir = process.env["QUORATE_PROFILE_DIR"] ?? ".";
+const dir = new URL(import.meta.url).searchParams.get("dir") ?? ".";
 const session = new Session();
 let running = false;
 

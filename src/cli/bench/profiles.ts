@@ -33,7 +33,8 @@ export class Profiles {
     // Run from the sources there is no such file, and Node would refuse to start.
     if (!existsSync(fileURLToPath(preload))) throw new QuorateError("QUORATE_WRONG_STATE", "--profile needs a build: run npm run build");
     const given = process.env["NODE_OPTIONS"] ?? "";
-    this.env = { NODE_OPTIONS: `${given} --import ${preload.href}`.trim(), QUORATE_PROFILE_DIR: this.#dir };
+    preload.searchParams.set("dir", this.#dir);
+    this.env = { NODE_OPTIONS: `${given} --import ${preload.href}`.trim() };
   }
 
   begin(watched: readonly Watched[]): void {
