@@ -19,11 +19,17 @@ const PROGRESS_MS = 10_000;
 /** A seed makes much garbage and keeps little: a large nursery saves most of the copying. */
 const HEAP = ["--max-semi-space-size=64"];
 
-export function runHere({ from, seeds, minutes, reduction }: Job, note: (text: string) => void): BatchResult {
+/** `afterSeed`: called after each seed, whatever came of it. */
+export function runHere(
+  { from, seeds, minutes, reduction }: Job,
+  note: (text: string) => void,
+  afterSeed: () => void = () => undefined,
+): BatchResult {
   let saidAt = performance.now();
   return runBatch(
     { from, seeds, ...(minutes === undefined ? {} : { minutes }), seed: { reduction }, clock: () => performance.now() },
     (result, done) => {
+      afterSeed();
       if (!result.ok) note(`seed ${result.seed} FAILED: ${result.violation?.invariant ?? "?"}\n`);
       if (performance.now() - saidAt < PROGRESS_MS) return;
       saidAt = performance.now();
@@ -61,7 +67,12 @@ function runElsewhere(job: Job, note: (text: string) => void): Promise<BatchResu
 function serveJob(): void {
   process.once("message", (job: Job) => {
     const say = (message: object): void => void process.send?.(message);
-    const result = runHere(job, (text) => say({ text }));
+    const parent = process.ppid;
+    // Nobody waits any more: whoever asked was killed. A batch never comes back to the event loop, so it cannot be told.
+    const alone = (): void => {
+      if (process.ppid !== parent) process.exit(1);
+    };
+    const result = runHere(job, (text) => say({ text }), alone);
     const failures = result.failures.map((failure) => ({ ...failure, history: [], trace: [] }));
     process.send?.({ result: { ...result, failures } }, () => process.disconnect());
   });
