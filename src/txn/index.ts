@@ -12,11 +12,11 @@ export type {
   StateMeta,
   TxnLimits,
 } from "./api.js";
-export type { AbortReason, BranchMode, BranchSpec, Command, Decision, RequestId, StampedCommand, Vote } from "./command.js";
-export { checkBranches, checkRegister, checkRequestId, checkTimeout, checkVotes, soleVoter } from "./check.js";
+export type { AbortReason, BranchKind, BranchMode, BranchSpec, Command, Decision, RequestId, StampedCommand, Vote } from "./command.js";
+export { checkBranches, checkRegister, checkRequestId, checkTimeout, checkVotes, kindOf, soleVoter } from "./check.js";
 export { delegateOf, owes } from "./decision.js";
 export { sameBranch, sameList, unknownParticipantMessage } from "./lifecycle.js";
-export { DELEGATION_LEVEL, FEATURE_LEVEL, TXN_LIMITS } from "./limits.js";
+export { DELEGATION_LEVEL, FEATURE_LEVEL, TCC_LEVEL, TXN_LIMITS } from "./limits.js";
 export { createStateMachine } from "./machine.js";
 export { BUCKET_MS as FORGOTTEN_STEP_MS } from "./time-buckets.js";
 export type { BranchRecord, DecisionRecord, FinishedOutcome, Transaction } from "./transaction.js";

@@ -83,7 +83,8 @@ function readBranchRecord(r: ProtoReader): BranchRecord {
     else r.skip(tag);
   }
   if (spec === undefined) throw new WireError("a branch without its spec");
-  return { id: spec.id, participant: spec.participant, mode: spec.mode, payload: spec.payload, vote, done, heuristic };
+  const { id, participant, mode, payload, kind = "2pc" } = spec;
+  return { id, participant, mode, payload, kind, vote, done, heuristic };
 }
 
 function writeDecision(w: ProtoWriter, field: number, record: DecisionRecord): void {
@@ -156,6 +157,7 @@ function writeOutcome(w: ProtoWriter, value: FinishedOutcome): void {
   for (let i = value.branches.length - 1; i >= 0; i--) {
     const branch = value.branches[i] as FinishedBranch;
     const mark = w.mark();
+    w.bool(5, branch.kind === "tcc");
     if (branch.heuristic !== undefined) w.textPresent(4, branch.heuristic);
     w.uint(3, VOTE.code(branch.vote));
     w.text(2, branch.participant);
@@ -174,14 +176,16 @@ function readFinishedBranch(r: ProtoReader): FinishedBranch {
   let participant = "";
   let vote: FinishedBranch["vote"];
   let heuristic: string | undefined;
+  let tcc = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) id = r.text();
     else if (tag === 18) participant = r.text();
     else if (tag === 24) vote = VOTE.readOptional(r);
     else if (tag === 34) heuristic = r.text();
+    else if (tag === 40) tcc = r.bool();
     else r.skip(tag);
   }
-  return { id, participant, vote, heuristic };
+  return { id, participant, kind: tcc ? "tcc" : "2pc", vote, heuristic };
 }
 
 function readOutcome(r: ProtoReader): FinishedOutcome {
