@@ -52,9 +52,10 @@ class LeaderDriver implements Coordinator {
   constructor(given: Omit<Context, "outbox" | "wheel">) {
     this.#context = { ...given, outbox: this.#outbox, wheel: this.#wheel };
     this.#clients = new Clients(this.#context);
-    this.#courier = new Courier(this.#context, (branch) => this.#decider.unsuited(branch));
+    this.#courier = new Courier(this.#context);
     this.#chores = new Chores(this.#context);
     this.#decider = new Decider(this.#context, this.#drives, this.#courier, this.#clients, this.#chores);
+    this.#courier.reportTo(this.#decider);
     this.#inquiries = new Inquiries(this.#context, this.#drives);
     this.#puts = new Puts(this.#outbox);
     this.#requests = new Requests(this.#context, this.#decider, this.#courier, this.#chores, this.#puts);

@@ -50,21 +50,29 @@ export class ParticipantLine extends Timed {
   }
 }
 
+/** Who decides what a call that cannot be made comes to. */
+export interface Desk {
+  /** No attached instance of its participant takes branches of its kind. */
+  unsuited(branch: BranchDrive): void;
+}
+
 export class Courier {
   readonly #context: Context;
   readonly #lines = new Map<string, ParticipantLine>();
   readonly #instances = new Map<InstanceId, Instance>();
   /** Those with branches to resume, in the order they came back. */
   readonly #resuming = new Set<ParticipantLine>();
-  /** Told of a branch that no attached instance of its participant takes, for its kind. */
-  readonly #unsuited: (branch: BranchDrive) => void;
+  #desk: Desk | undefined;
   #epoch = 0;
   #active = false;
   #paused = 0;
 
-  constructor(context: Context, unsuited: (branch: BranchDrive) => void) {
+  constructor(context: Context) {
     this.#context = context;
-    this.#unsuited = unsuited;
+  }
+
+  reportTo(desk: Desk): void {
+    this.#desk = desk;
   }
 
   get paused(): number {
@@ -264,7 +272,7 @@ export class Courier {
     if (!canTake(line, branch)) {
       branch.status = "unattached";
       line.waiting.add(branch);
-      if (line.instances.length > 0 && !line.instances.some((instance) => knowsKind(instance, branch))) this.#unsuited(branch);
+      if (line.instances.length > 0 && !line.instances.some((instance) => knowsKind(instance, branch))) this.#desk?.unsuited(branch);
     } else if (line.breaker === "open" || (line.breaker === "half-open" && this.#probing(line))) {
       line.waiting.add(branch);
     } else {

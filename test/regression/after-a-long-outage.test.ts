@@ -136,17 +136,14 @@ describe("branches that waited for their participant", () => {
 });
 
 test("names that come and go leave nothing behind in the routing of calls", () => {
-  const courier = new Courier(
-    {
-      state: createStateMachine(),
-      options: OPTIONS,
-      outbox: new Outbox(),
-      wheel: new TimerWheel(),
-      random32: () => 0,
-      stampNow: () => START_MS,
-    },
-    () => undefined,
-  );
+  const courier = new Courier({
+    state: createStateMachine(),
+    options: OPTIONS,
+    outbox: new Outbox(),
+    wheel: new TimerWheel(),
+    random32: () => 0,
+    stampNow: () => START_MS,
+  });
   courier.start(1);
   courier.instanceUp(1, "orders");
   for (let i = 2; i < 100; i++) {
