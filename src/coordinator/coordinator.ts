@@ -8,7 +8,16 @@ import { unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult, Command, StampedCommand, StateMachine, Transaction } from "../txn/index.js";
 import { decisionIn, errorAnswer, notProposed, outcomeUnknown, refusalAnswer } from "./answers.js";
-import type { Abilities, BranchReply, ClientSession, Coordinator, CoordinatorReady, CreateCoordinator, Inquiry, InstanceId } from "./api.js";
+import type {
+  Abilities,
+  BranchReply,
+  ClientSession,
+  Coordinator,
+  CoordinatorReady,
+  CreateCoordinator,
+  Inquiry,
+  InstanceId,
+} from "./api.js";
 import { Chores } from "./chores.js";
 import { Clients } from "./clients.js";
 import { clip } from "./clip.js";

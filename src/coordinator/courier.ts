@@ -252,7 +252,11 @@ export class Courier {
       return false;
     }
     branch.instance = undefined;
-    return this.failed(branch, `no reply to ${phaseName(branch.branchKind, branch.phase)} within ${this.#context.options.callTimeoutMs} ms`, nowMs);
+    return this.failed(
+      branch,
+      `no reply to ${phaseName(branch.branchKind, branch.phase)} within ${this.#context.options.callTimeoutMs} ms`,
+      nowMs,
+    );
   }
 
   /** The breaker was open long enough, or the last probe came to nothing: one waiting branch tries. */

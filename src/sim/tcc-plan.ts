@@ -24,7 +24,10 @@ export function planTries(prng: Prng, { resources, services }: Shared): readonly
     const last = index === parts.length - 1;
     const amount = last ? -rest : prng.int(-20, 20);
     rest += amount;
-    const work: Work = { deltas: parts.length === 1 ? within(prng, resource.accounts) : [[prng.pick(resource.accounts), amount]], reads: [] };
+    const work: Work = {
+      deltas: parts.length === 1 ? within(prng, resource.accounts) : [[prng.pick(resource.accounts), amount]],
+      reads: [],
+    };
     const mode = prng.chance(BROUGHT_CHANCE) ? "brought" : "asked";
     const payload = mode === "asked" ? encodeWork(work) : new Uint8Array(0);
     const spec = { id: `b${index + 1}`, participant: resource.name, mode, payload } as const;

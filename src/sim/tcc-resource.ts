@@ -68,14 +68,7 @@ export class TccResource implements ResourceManager {
   #up = true;
   #life = 0;
 
-  constructor(
-    world: World,
-    name: string,
-    accounts: readonly string[],
-    options: TccOptions,
-    watcher: ResourceWatcher,
-    watch: TccWatch,
-  ) {
+  constructor(world: World, name: string, accounts: readonly string[], options: TccOptions, watcher: ResourceWatcher, watch: TccWatch) {
     this.#world = world;
     this.name = name;
     this.options = options;
@@ -153,7 +146,10 @@ export class TccResource implements ResourceManager {
       return row.write;
     }
     if (row === undefined && this.#isForgotten(gid) && this.#confirms.has(key)) return this.#synced;
-    assert(row?.state === "tried", () => `${this.name} is told to confirm branch ${branch} of ${gid}, which is ${row?.state ?? "not tried"}`);
+    assert(
+      row?.state === "tried",
+      () => `${this.name} is told to confirm branch ${branch} of ${gid}, which is ${row?.state ?? "not tried"}`,
+    );
     for (const [account, amount] of row.work.deltas) this.#add(account, amount);
     this.#count(gid, branch, 1);
     return this.#put(

@@ -78,7 +78,8 @@ export class TccWatch {
     else if (own.mode === "asked" && recorded?.begun !== true)
       this.#fail("I8-reserve", `${name} is tried by the cluster, and its BEGIN is in no log`);
     else this.#world.cover(own.mode === "asked" ? "tried after BEGIN" : "tried by its client");
-    if (this.#cancelled.has(name)) this.#fail("I8-reserve", `${name} was cancelled, and reserves all the same: it would never be given back`);
+    if (this.#cancelled.has(name))
+      this.#fail("I8-reserve", `${name} was cancelled, and reserves all the same: it would never be given back`);
   }
 
   /** A try said yes, durably. */

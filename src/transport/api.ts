@@ -2,7 +2,17 @@
  * The face of the transport room: nodes' peer network, and the server for clients and participants.
  */
 import type { Logger, NodeId } from "../base/index.js";
-import type { Abilities, BranchReply, ClientSession, Inquiry, InstanceId, Request, Answer, BranchCall, InquiryAnswer } from "../coordinator/index.js";
+import type {
+  Abilities,
+  BranchReply,
+  ClientSession,
+  Inquiry,
+  InstanceId,
+  Request,
+  Answer,
+  BranchCall,
+  InquiryAnswer,
+} from "../coordinator/index.js";
 import type { NetPort } from "../replica/ports.js";
 import type { NodeStatus, NodeView } from "../wire/index.js";
 import type { ZabInput } from "../zab/index.js";

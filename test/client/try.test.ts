@@ -105,8 +105,8 @@ describe("tx.try", () => {
     const attempt = quorate.transaction(async (tx) => {
       void tx.try("seats", () => new Promise<void>((resolve) => (end = resolve))).catch(() => undefined);
       await until("it runs", () => end !== undefined);
+      setTimeout(() => end?.(), 20);
     });
-    setTimeout(() => end?.(), 20);
     await expect(attempt).rejects.toMatchObject({ code: "QUORATE_WRONG_STATE" });
     expect(kinds()).not.toContain("commit");
   });

@@ -96,7 +96,7 @@ export const TCC_MUTANTS = [
     edits: [
       {
         file: "client/transaction-scope.ts",
-        find: "    await this.#register(spec);\n    this.#checkActive(\"try\");\n",
+        find: '    await this.#register(spec);\n    this.#checkActive("try");\n',
         replace: "    void this.#register(spec);\n",
       },
     ],

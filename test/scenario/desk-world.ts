@@ -306,7 +306,9 @@ function branchOf(word: string): BranchSpec {
 }
 
 function branchWords(branches: readonly BranchSpec[]): string {
-  return branches.map(({ id, participant, mode, kind }) => `${kind === "tcc" ? "tcc:" : ""}${id}${mode === "brought" ? "!" : ""}@${participant}`).join(" ");
+  return branches
+    .map(({ id, participant, mode, kind }) => `${kind === "tcc" ? "tcc:" : ""}${id}${mode === "brought" ? "!" : ""}@${participant}`)
+    .join(" ");
 }
 
 function voteOf(word: string): Vote {

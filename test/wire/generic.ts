@@ -149,7 +149,13 @@ export function storedValue(change: StateChange): { readonly message: string; re
           zxid: zx(o.zxid),
           stampMs: o.stampMs,
           branches: o.branches.map((b) =>
-            present({ id: b.id, participant: b.participant, tcc: b.kind === "tcc", vote: enumName("VOTE", b.vote), heuristic: b.heuristic }),
+            present({
+              id: b.id,
+              participant: b.participant,
+              tcc: b.kind === "tcc",
+              vote: enumName("VOTE", b.vote),
+              heuristic: b.heuristic,
+            }),
           ),
         },
       };
