@@ -158,9 +158,10 @@ function drawTcc({ between, sometimes, prng }: Draws): Tries {
   const weight = between(0.5, 2.5);
   const options = {
     services,
-    syncMsMean: sometimes(0.3, () => between(3, 20), between(0.2, 3)),
+    syncMsMean: sometimes(0.5, () => between(5, 60), between(0.2, 3)),
     lateChance: sometimes(0.7, () => between(0.02, 0.2)),
     lateMsMean: between(300, 4000),
+    asks: prng.chance(0.25),
   };
   const afterBeginChance = sometimes(0.4, () => between(0.3, 1));
   return services === 0 ? { options, weight: 0, afterBeginChance: 0 } : { options, weight, afterBeginChance };

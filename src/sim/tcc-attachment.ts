@@ -47,7 +47,6 @@ export class TccAttachment implements Attachment {
     });
   }
 
-  // eslint-disable-next-line require-yield
   *onePhase({ gid, branch }: BranchName): Task<OnePhaseEnd | undefined> {
     throw new Error(`${this.#resource.name} is sent a one-phase commit of branch ${branch} of ${gid}, which is to be tried`);
   }
@@ -77,11 +76,11 @@ export class TccAttachment implements Attachment {
   }
 
   inDoubt(): readonly BranchName[] {
-    return this.#resource.up ? this.#resource.prepared() : [];
+    return this.#resource.up && this.#resource.options.asks ? this.#resource.prepared() : [];
   }
 
   due(firstDelayMs: number): readonly BranchName[] {
-    return this.#resource.up ? this.#asks.due(this.#resource.prepared(), this.#world.now, firstDelayMs) : [];
+    return this.#resource.up && this.#resource.options.asks ? this.#asks.due(this.#resource.prepared(), this.#world.now, firstDelayMs) : [];
   }
 
   *forgetBelow(floorMs: number): Task<void> {

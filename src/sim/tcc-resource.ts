@@ -26,6 +26,8 @@ export interface TccOptions {
   /** Chance that a try is long on its way, and how long. */
   readonly lateChance: number;
   readonly lateMsMean: number;
+  /** Whether somebody asks what became of a branch that was tried. Most services cannot: they are told. */
+  readonly asks: boolean;
 }
 
 /** A row of the barrier, with what is reserved. */

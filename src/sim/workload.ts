@@ -65,6 +65,9 @@ export interface Planned {
 }
 
 const RECENT_MAX = 30;
+/** Chance that a client does something else between its own try and its Commit, and how long. */
+const THINKS_CHANCE = 0.4;
+const THINKS_MS_MEAN = 600;
 /** Chance that a client enlists into a transaction that it never opened. */
 const UNOPENED_CHANCE = 0.03;
 
@@ -230,6 +233,9 @@ function* transfer(client: Client, shared: Shared, branches: readonly Planned[],
     () => client.alive(life),
     brought.map((branch) => bring(client, shared, gid, branch)),
   );
+  // Business takes its time between a reservation and the decision, and its process may end meanwhile.
+  if (prepared.length < brought.length && client.prng.chance(THINKS_CHANCE))
+    yield* sleep(client.world, client.prng.exponential(THINKS_MS_MEAN));
   const refused = votes.some((vote) => vote === "no");
   // A client that has a no may say so by Commit with that vote, or abort.
   if ((refused && client.prng.chance(0.5)) || client.prng.chance(options.clientAborts)) {

@@ -13,18 +13,6 @@ export const TCC_MUTANTS = [
     ],
   },
   {
-    id: "29-world",
-    rule: "A cancel that comes before its try is remembered: the late try is refused (the explorer's participant).",
-    model: true,
-    edits: [
-      {
-        file: "explore/commit-participant.ts",
-        find: 'const after: Participant = { ...participant, row: "rolled-back", wasPrepared,',
-        replace: 'const after: Participant = { ...participant, row: first ? "none" : "rolled-back", wasPrepared,',
-      },
-    ],
-  },
-  {
     id: "70",
     rule: "A try leaves the leader only after its BEGIN is committed and applied.",
     edits: [
