@@ -17,6 +17,7 @@ export type { ErrorCode, Gid, NodeId, Outcome, Retry, Zxid } from "./base/index.
 export { connect, currentTransaction, newGid, Quorate, rollbackFailures } from "./client/index.js";
 export type {
   AgentStats,
+  AskOptions,
   Attachment,
   AttachOptions,
   CallOptions,
@@ -31,6 +32,7 @@ export type {
   PutOptions,
   Transaction,
   TransactionOptions,
+  TryCall,
 } from "./client/index.js";
 export type { BranchView, TransactionView } from "./coordinator/index.js";
 export type {
@@ -39,11 +41,13 @@ export type {
   BroughtParticipant,
   InDoubtFilter,
   Participant,
+  ParticipantBranchKind,
   ParticipantManifest,
   ParticipantVote,
   PrepareRequest,
+  SettleRequest,
   SettleResult,
   VoteResult,
 } from "./participant/index.js";
-export type { BranchMode, BranchSpec, RequestId, Vote } from "./txn/index.js";
+export type { BranchKind, BranchMode, BranchSpec, RequestId, Vote } from "./txn/index.js";
 export type { NodeStatus, NodeView } from "./wire/index.js";

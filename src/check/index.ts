@@ -11,6 +11,7 @@ export { checkAcknowledged, checkConservation, checkLedger } from "./ledger.js";
 export type { DecidedFact, LedgerRow } from "./ledger.js";
 export { checkRegisters, REGISTER_MODEL } from "./register.js";
 export type { RegisterInput, RegisterOutput } from "./register.js";
+export { checkConfirms, checkReserves } from "./tcc.js";
 export type { Violation } from "./violation.js";
 export { checkLinearizable, WGL_STEPS_MAX } from "./wgl.js";
 export type { SequentialModel, WglOperation, WglResult } from "./wgl.js";

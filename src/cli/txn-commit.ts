@@ -48,7 +48,8 @@ function specOf(view: TransactionView, branch: BranchView): BranchSpec {
       gid: view.gid,
       outcome: "unknown",
     });
-  return { id: branch.id, participant: branch.participant, mode: "asked", payload: branch.payload };
+  const { id, participant, payload, kind } = branch;
+  return { id, participant, mode: "asked", payload, kind };
 }
 
 export function unknownTransaction({ gid }: TransactionView): QuorateError {

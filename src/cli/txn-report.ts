@@ -29,6 +29,7 @@ export function transactionJson(view: TransactionView): TransactionJson {
       id: branch.id,
       participant: branch.participant,
       mode: branch.mode,
+      kind: branch.kind,
       vote: branch.vote ?? null,
       done: branch.done,
       phase: branch.phase,
@@ -47,17 +48,18 @@ export function transactionTable(view: TransactionView): string {
   if (view.branches.length > 0)
     lines.push(
       formatTable(
-        ["BRANCH", "PARTICIPANT", "MODE", "VOTE", "PHASE", "ATTEMPTS", "LAST ERROR"],
+        ["BRANCH", "PARTICIPANT", "KIND", "MODE", "VOTE", "PHASE", "ATTEMPTS", "LAST ERROR"],
         view.branches.map((branch) => [
           branch.id,
           branch.participant,
+          branch.kind,
           branch.mode === "" ? "-" : branch.mode,
           branch.vote ?? "-",
           branch.heuristic === undefined ? branch.phase : `${branch.phase}, heuristic ${branch.heuristic}`,
           branch.attempts,
           branch.lastError ?? "-",
         ]),
-        [5],
+        [6],
       ),
     );
   return lines.join("\n");

@@ -9,7 +9,15 @@
  */
 import { messageOf } from "../base/index.js";
 import type { BranchPhase, BranchReply } from "../coordinator/index.js";
-import type { BranchRef, OnePhaseResult, Participant, SettleResult, VoteResult } from "../participant/index.js";
+import type {
+  BranchRef,
+  OnePhaseResult,
+  Participant,
+  ParticipantBranchKind,
+  SettleRequest,
+  SettleResult,
+  VoteResult,
+} from "../participant/index.js";
 import { branchKey } from "./in-doubt-table.js";
 
 export interface ExecutorLimits {
@@ -66,6 +74,7 @@ interface Lane<O> {
   head: number;
 }
 
+const TWO_PHASE: readonly ParticipantBranchKind[] = ["2pc"];
 const ROLLED_BACK: VoteResult = { vote: "no", detail: "the branch was rolled back before" };
 
 export class BranchExecutor<O> {
@@ -92,13 +101,19 @@ export class BranchExecutor<O> {
     return this.#slots.has(branchKey(ref));
   }
 
-  prepare(ref: BranchRef, epoch: number, payload: Uint8Array, origin: O): void {
+  prepare(ref: BranchRef, epoch: number, payload: Uint8Array, origin: O, kind: ParticipantBranchKind = "2pc"): void {
+    const { name, manifest } = this.#participant;
+    if (!(manifest.kinds ?? TWO_PHASE).includes(kind)) {
+      const detail = `participant "${name}" takes branches of kind ${(manifest.kinds ?? TWO_PHASE).join(", ")} only, and this one is ${kind}`;
+      this.#handlers.reply(voteReply(ref, { vote: "no", detail }), [origin]);
+      return;
+    }
     if (this.#rolledBack.has(branchKey(ref))) {
       this.#handlers.reply(voteReply(ref, ROLLED_BACK), [origin]);
       return;
     }
     if (this.#join(ref, "prepare", epoch, origin)) return;
-    this.#add("prepare", ref, epoch, [origin], false, (job) => this.#runPrepare(job, payload));
+    this.#add("prepare", ref, epoch, [origin], false, (job) => this.#runPrepare(job, payload, kind));
   }
 
   onePhase(ref: BranchRef, epoch: number, payload: Uint8Array, origin: O): void {
@@ -107,7 +122,7 @@ export class BranchExecutor<O> {
   }
 
   /** `byInquiry`: the outcome was asked for, and `origin`, if any, is told although it did not call. */
-  settle(ref: BranchRef, phase: "commit" | "rollback", origin: O | undefined, byInquiry: boolean): void {
+  settle(ref: SettleRequest, phase: "commit" | "rollback", origin: O | undefined, byInquiry: boolean): void {
     if (this.#join(ref, phase, 0, origin)) return;
     const origins = origin === undefined ? [] : [origin];
     this.#add(phase, ref, 0, origins, byInquiry, (job) => this.#runSettle(job, phase));
@@ -265,10 +280,11 @@ export class BranchExecutor<O> {
     if (this.#slots.size === 0) this.#idle?.();
   }
 
-  async #runPrepare(job: Job<O>, payload: Uint8Array): Promise<void> {
+  async #runPrepare(job: Job<O>, payload: Uint8Array, kind: ParticipantBranchKind): Promise<void> {
     const { ref } = job;
     try {
-      const result = await this.#participant.prepare({ gid: ref.gid, branch: ref.branch, payload, epoch: job.epoch });
+      const request = { gid: ref.gid, branch: ref.branch, payload, epoch: job.epoch };
+      const result = await this.#participant.prepare(kind === "2pc" ? request : { ...request, kind });
       if (result.vote === "yes") this.#handlers.voted(ref);
       this.#handlers.reply(voteReply(ref, result), job.origins);
     } catch (error) {

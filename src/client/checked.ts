@@ -4,7 +4,7 @@
  */
 import { gidProblem, nameProblem, QuorateError } from "../base/index.js";
 import type { Gid } from "../base/index.js";
-import type { BranchSpec } from "../txn/index.js";
+import type { BranchKind, BranchSpec } from "../txn/index.js";
 
 /** Longest transaction the cluster takes. */
 const TRANSACTION_MS_MAX = 3_600_000;
@@ -29,7 +29,13 @@ export function checkedBranch(branch: BranchSpec): BranchSpec {
   const problem = nameProblem("branch", branch.id) ?? nameProblem("participant", branch.participant);
   if (problem !== undefined) throw invalid(problem);
   checkedBytes(`payload of branch ${branch.id}`, branch.payload);
+  if (branch.kind !== undefined) checkedKind(branch.kind);
   return branch;
+}
+
+export function checkedKind(kind: BranchKind): BranchKind {
+  if (kind === "2pc" || kind === "tcc") return kind;
+  throw invalid(`the kind of a branch must be "2pc" or "tcc", got ${JSON.stringify(kind)}`);
 }
 
 /** A transaction's timeout in whole milliseconds. */

@@ -15,4 +15,5 @@ export { rollbackFailures } from "./rollback-failures.js";
 export type { CallOptions } from "./session.js";
 export { DEFAULT_ENDPOINTS, parseEndpoints, resolveTarget } from "./target.js";
 export type { Target } from "./target.js";
-export type { Decided, OpenTransaction, Transaction } from "./transaction.js";
+export type { TryCall } from "./try-call.js";
+export type { AskOptions, Decided, OpenTransaction, Transaction } from "./transaction.js";

@@ -166,9 +166,10 @@ export class ParticipantAgent implements EndpointWatcher {
 
   endpointAdded(endpoint: Endpoint): void {
     const { name, kind, manifest } = this.participant;
-    const onePhase = manifest.onePhase === true;
+    const { onePhase = false, afterBegin = false, kinds = ["2pc"] } = manifest;
+    const instance = { instance: this.#options.instance, version: PRODUCT_VERSION };
     const link = new AttachLink(endpoint, {
-      hello: () => ({ participant: name, participantKind: kind, instance: this.#options.instance, version: PRODUCT_VERSION, onePhase }),
+      hello: () => ({ participant: name, participantKind: kind, ...instance, onePhase, afterBegin, kinds }),
       inDoubt: () => this.#doubts.open(performance.now()),
       onOpen: () => {
         this.#options.onEvent({ kind: "attached", participant: name, address: endpoint.address, inDoubt: this.#doubts.size });
@@ -219,9 +220,10 @@ export class ParticipantAgent implements EndpointWatcher {
     if (frame.view?.clusterId === this.#clusterId) this.#forgetting?.told(frame.view.forgottenBelowMs);
     for (const call of frame.calls) {
       const ref: BranchRef = { gid: call.gid, branch: call.branch };
-      if (call.phase === "commit" || call.phase === "rollback") this.#executor.settle(ref, call.phase, link, false);
+      const told = call.kind === "tcc" ? { ...ref, kind: call.kind, epoch: call.epoch } : ref;
+      if (call.phase === "commit" || call.phase === "rollback") this.#executor.settle(told, call.phase, link, false);
       else if (this.#closed) continue;
-      else if (call.phase === "prepare") this.#executor.prepare(ref, call.epoch, call.payload, link);
+      else if (call.phase === "prepare") this.#executor.prepare(ref, call.epoch, call.payload, link, call.kind);
       else this.#executor.onePhase(ref, call.epoch, call.payload, link);
     }
     for (const { gid, branch, answer } of frame.answers) {
@@ -313,6 +315,10 @@ export class ParticipantAgent implements EndpointWatcher {
 }
 
 function manifestProblem({ name, manifest, commitOnePhase }: Participant): string | undefined {
+  const kinds = manifest.kinds ?? ["2pc"];
+  if (kinds.length === 0 || kinds.some((kind) => kind !== "2pc" && kind !== "tcc")) {
+    return `the manifest of participant "${name}" has the kinds ${JSON.stringify(kinds)}; name "2pc", "tcc" or both`;
+  }
   if (manifest.onePhase !== true || commitOnePhase !== undefined) return undefined;
   return `the manifest of participant "${name}" says onePhase, but it has no commitOnePhase`;
 }

@@ -15,7 +15,10 @@ import { BranchList } from "./branch-list.js";
 import { attachRollbackFailures } from "./rollback-failures.js";
 import type { Sent, Session } from "./session.js";
 import { abortedError, notRegistered, ofThisRunOnly, recordedIn, vetoedError, withOutcome } from "./transaction-errors.js";
-import type { OpenTransaction } from "./transaction.js";
+import type { AskOptions, OpenTransaction } from "./transaction.js";
+import { Tries } from "./tries.js";
+import { tryCall } from "./try-call.js";
+import type { TryCall } from "./try-call.js";
 
 /** The cluster decides at the transaction's timeout; its answer may need a failover on top. */
 const ANSWER_MARGIN_MS = 2_000;
@@ -58,6 +61,7 @@ export class TransactionScope implements OpenTransaction {
   readonly #deadlineMs: number;
   readonly #branches = new BranchList();
   readonly #brought = new Map<BroughtParticipant, Brought>();
+  readonly #tries = new Tries();
   readonly #running = new Set<Promise<unknown>>();
   /** OPEN and every ENLIST: all must be committed before anything is prepared. */
   readonly #registrations: Promise<unknown>[] = [];
@@ -84,7 +88,15 @@ export class TransactionScope implements OpenTransaction {
   }
 
   on<Handle, R>(participant: BroughtParticipant<Handle>, work: (handle: Handle) => R | Promise<R>): Promise<R> {
-    const running = this.#on(participant, work);
+    return this.#watched(this.#on(participant, work));
+  }
+
+  try<R>(participant: string, fn: (call: TryCall) => R | Promise<R>, options: { readonly branch?: string | undefined } = {}): Promise<R> {
+    return this.#watched(this.#try(participant, fn, options.branch));
+  }
+
+  /** Counted as running until it ends, so that nothing is decided meanwhile. */
+  #watched<R>(running: Promise<R>): Promise<R> {
     const ended = (): void => {
       this.#running.delete(watched);
     };
@@ -100,14 +112,26 @@ export class TransactionScope implements OpenTransaction {
     return await work(branch.handle);
   }
 
-  ask(participant: string, payload: Uint8Array, options: { readonly branch?: string | undefined } = {}): string {
-    this.#checkActive("ask");
-    return this.#branches.add(participant, "asked", payload, options.branch).id;
+  /** The branch is recorded first: whatever the try reserves is then cancelled by the cluster, should this process not live to commit. */
+  async #try<R>(participant: string, fn: (call: TryCall) => R | Promise<R>, branch: string | undefined): Promise<R> {
+    this.#checkActive("try");
+    const { gid, signal } = this;
+    const spec = this.#branches.add(participant, "brought", NO_PAYLOAD, branch, "tcc");
+    await this.#register(spec);
+    this.#checkActive("try");
+    const view = this.#session.pool.view();
+    const call = tryCall({ gid, branch: spec.id, participant, cluster: view?.clusterId ?? "", epoch: view?.epoch ?? 0, signal });
+    return this.#tries.run(spec, () => fn(call));
   }
 
-  async enlist(participant: string, payload: Uint8Array, options: { readonly branch?: string | undefined } = {}): Promise<string> {
+  ask(participant: string, payload: Uint8Array, options: AskOptions = {}): string {
+    this.#checkActive("ask");
+    return this.#branches.add(participant, "asked", payload, options.branch, options.kind).id;
+  }
+
+  async enlist(participant: string, payload: Uint8Array, options: AskOptions = {}): Promise<string> {
     this.#checkActive("enlist");
-    const spec = this.#branches.add(participant, "asked", payload, options.branch);
+    const spec = this.#branches.add(participant, "asked", payload, options.branch, options.kind);
     await this.#register(spec);
     return spec.id;
   }
@@ -217,7 +241,7 @@ export class TransactionScope implements OpenTransaction {
     if (this.#running.size > 0) {
       const error = new QuorateError(
         "QUORATE_WRONG_STATE",
-        `${this.#running.size} call(s) of tx.on were still running when the transaction ended; await every one of them`,
+        `${this.#running.size} call(s) of tx.on or tx.try were still running when the transaction ended; await every one of them`,
         { gid: this.gid, outcome: "aborted" },
       );
       throw await this.#undo(error, true);
@@ -225,8 +249,10 @@ export class TransactionScope implements OpenTransaction {
     await Promise.allSettled(this.#registrations);
     const stop = this.#stopped();
     if (stop !== undefined) throw await this.#undo(stop, true);
+    const { refused } = this.#tries;
+    if (refused !== undefined) throw await this.#undo(vetoedError(this.gid, refused.spec, refused.detail, refused.error), true);
     const results = await Promise.all([...this.#brought.values()].map((brought) => this.#prepareOne(brought)));
-    const votes: { readonly branch: string; readonly vote: Vote }[] = [];
+    const votes: { readonly branch: string; readonly vote: Vote }[] = [...this.#tries.votes];
     let veto: Vetoed | undefined;
     for (const result of results) {
       if ("error" in result) veto ??= result;

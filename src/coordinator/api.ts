@@ -6,13 +6,29 @@
  * every change goes out as a command to propose.
  */
 import type { Buggify, Gid, Zxid } from "../base/index.js";
-import type { ApplyResult, Command, Decision, StampedCommand, StateMachine, Vote } from "../txn/index.js";
+import type { ApplyResult, BranchKind, Command, Decision, StampedCommand, StateMachine, Vote } from "../txn/index.js";
 import type { Answer, Request } from "./request.js";
 
 /** One client stream on this node. Unique within the process life. */
 export type ClientSession = number;
 /** One attached instance of a participant: one stream on this node. Unique within the process life. */
 export type InstanceId = number;
+
+/** What an instance says of itself when it attaches. */
+export interface Abilities {
+  /** It knows one-phase commit. Others are never sent it. */
+  readonly onePhase: boolean;
+  /**
+   * It is asked to prepare only what is begun: once BEGIN is committed and applied. For a participant that cannot ask for outcomes, so
+   * that whatever it holds has a record, and somebody who tells it. A branch of kind `tcc` is never tried earlier anywhere.
+   */
+  readonly afterBegin: boolean;
+  /** The kinds of branches it takes. Others are never sent to it. */
+  readonly kinds: readonly BranchKind[];
+}
+
+/** The abilities of an instance that says nothing of them: one of the first version. */
+export const PLAIN_ABILITIES: Abilities = Object.freeze({ onePhase: false, afterBegin: false, kinds: Object.freeze(["2pc"] as const) });
 
 /** `one-phase`: do the work and commit it, or refuse it for ever; only of a delegated transaction. The others: see docs/protocol.md. */
 export type BranchPhase = "prepare" | "commit" | "rollback" | "one-phase";
@@ -21,6 +37,8 @@ export type BranchPhase = "prepare" | "commit" | "rollback" | "one-phase";
 export interface BranchCall {
   readonly instance: InstanceId;
   readonly phase: BranchPhase;
+  /** `tcc`: the phases are called try, confirm and cancel. */
+  readonly kind: BranchKind;
   readonly gid: Gid;
   readonly branch: string;
   /** The leader's epoch: fences prepare and one-phase commit. A decision is never refused for its epoch. */
@@ -142,8 +160,8 @@ export interface Coordinator {
   applied(entry: StampedCommand, zxid: Zxid, result: ApplyResult, nowMs: number): void;
   clientUp(session: ClientSession, client: string, nowMs: number): void;
   clientDown(session: ClientSession, nowMs: number): void;
-  /** `onePhase`: this instance knows one-phase commit. Others are never sent it. */
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, nowMs: number, onePhase?: boolean): void;
+  /** What is not said of its abilities is as in PLAIN_ABILITIES. */
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, nowMs: number, abilities?: Partial<Abilities>): void;
   instanceDown(instance: InstanceId, nowMs: number): void;
   replies(instance: InstanceId, replies: readonly BranchReply[], nowMs: number): void;
   /** On any node: followers answer what their applied state allows. */

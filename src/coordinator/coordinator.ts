@@ -8,7 +8,16 @@ import { unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult, Command, StampedCommand, StateMachine, Transaction } from "../txn/index.js";
 import { decisionIn, errorAnswer, notProposed, outcomeUnknown, refusalAnswer } from "./answers.js";
-import type { BranchReply, ClientSession, Coordinator, CoordinatorReady, CreateCoordinator, Inquiry, InstanceId } from "./api.js";
+import type {
+  Abilities,
+  BranchReply,
+  ClientSession,
+  Coordinator,
+  CoordinatorReady,
+  CreateCoordinator,
+  Inquiry,
+  InstanceId,
+} from "./api.js";
 import { Chores } from "./chores.js";
 import { Clients } from "./clients.js";
 import { clip } from "./clip.js";
@@ -55,6 +64,7 @@ class LeaderDriver implements Coordinator {
     this.#courier = new Courier(this.#context);
     this.#chores = new Chores(this.#context);
     this.#decider = new Decider(this.#context, this.#drives, this.#courier, this.#clients, this.#chores);
+    this.#courier.reportTo(this.#decider);
     this.#inquiries = new Inquiries(this.#context, this.#drives);
     this.#puts = new Puts(this.#outbox);
     this.#requests = new Requests(this.#context, this.#decider, this.#courier, this.#chores, this.#puts);
@@ -119,10 +129,10 @@ class LeaderDriver implements Coordinator {
     this.#clients.down(session, nowMs);
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, _nowMs: number, onePhase = false): void {
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, _nowMs: number, abilities?: Partial<Abilities>): void {
     this.#attached.set(instance, { participant, participantKind });
     if (this.#established) this.#chores.register(participant, participantKind);
-    this.#courier.instanceUp(instance, participant, onePhase);
+    this.#courier.instanceUp(instance, participant, abilities);
   }
 
   instanceDown(instance: InstanceId, nowMs: number): void {
@@ -144,7 +154,7 @@ class LeaderDriver implements Coordinator {
   #reply(instance: InstanceId, branch: BranchDrive, reply: BranchReply, nowMs: number): void {
     const { result } = reply;
     // A reply to an earlier phase says nothing about this one; a late vote may still come from a branch that holds locks.
-    if (result.kind === "vote") return this.#decider.voted(branch, result.vote, result.detail, instance);
+    if (result.kind === "vote") return this.#decider.voted(branch, result.vote, result.detail, instance, nowMs);
     if (reply.phase !== branch.phase || branch.status === "settled" || branch.status === "idle") return;
     switch (result.kind) {
       case "done":

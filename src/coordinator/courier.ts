@@ -6,11 +6,14 @@
  */
 import { must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
-import type { BranchCall, BranchPhase, InstanceId } from "./api.js";
+import type { BranchKind } from "../txn/index.js";
+import type { Abilities, BranchCall, BranchPhase, InstanceId } from "./api.js";
+import { PLAIN_ABILITIES } from "./api.js";
 import { clip } from "./clip.js";
 import type { Context } from "./context.js";
 import { BranchList } from "./drive.js";
 import type { BranchDrive } from "./drive.js";
+import { phaseName } from "./phase-name.js";
 import { Timed } from "./timer-wheel.js";
 
 const NO_PAYLOAD = new Uint8Array(0);
@@ -21,7 +24,7 @@ const RESUME_SLICE = 2_000;
 interface Instance {
   readonly id: InstanceId;
   readonly line: ParticipantLine;
-  readonly onePhase: boolean;
+  readonly abilities: Abilities;
   /** Branches whose call to this instance has no reply yet. */
   readonly outstanding: BranchList;
 }
@@ -47,18 +50,29 @@ export class ParticipantLine extends Timed {
   }
 }
 
+/** Who decides what a call that cannot be made comes to. */
+export interface Desk {
+  /** No attached instance of its participant takes branches of its kind. */
+  unsuited(branch: BranchDrive): void;
+}
+
 export class Courier {
   readonly #context: Context;
   readonly #lines = new Map<string, ParticipantLine>();
   readonly #instances = new Map<InstanceId, Instance>();
   /** Those with branches to resume, in the order they came back. */
   readonly #resuming = new Set<ParticipantLine>();
+  #desk: Desk | undefined;
   #epoch = 0;
   #active = false;
   #paused = 0;
 
   constructor(context: Context) {
     this.#context = context;
+  }
+
+  reportTo(desk: Desk): void {
+    this.#desk = desk;
   }
 
   get paused(): number {
@@ -106,13 +120,13 @@ export class Courier {
 
   /** Some attached instance of it knows one-phase commit. */
   knowsOnePhase(participant: string): boolean {
-    return this.#lines.get(participant)?.instances.some((instance) => instance.onePhase) === true;
+    return this.#lines.get(participant)?.instances.some(({ abilities }) => abilities.onePhase) === true;
   }
 
   /** A new instance takes everything that waits for its participant, the paused branches too. */
-  instanceUp(id: InstanceId, participant: string, onePhase = false): void {
+  instanceUp(id: InstanceId, participant: string, abilities: Partial<Abilities> = {}): void {
     const line = this.#line(participant);
-    const instance: Instance = { id, line, onePhase, outstanding: new BranchList() };
+    const instance: Instance = { id, line, abilities: { ...PLAIN_ABILITIES, ...abilities }, outstanding: new BranchList() };
     this.#instances.set(id, instance);
     line.instances.push(instance);
     if (!this.#active) return;
@@ -162,9 +176,18 @@ export class Courier {
     this.#dispatch(branch, nowMs);
   }
 
-  /** One call outside of any drive, sent once: the participant asks by itself when it is lost. */
-  sendOnce(instance: InstanceId, phase: "commit" | "rollback", gid: Gid, branch: string): void {
-    this.#context.outbox.call({ instance, phase, gid, branch, epoch: this.#epoch, attempt: 1, payload: NO_PAYLOAD });
+  /**
+   * One call outside of any drive, sent once: the participant asks by itself when it is lost. `kind` undefined: the branch has no record
+   * any more, and is taken for one of a kind that the instance knows.
+   */
+  sendOnce(instance: InstanceId, phase: "commit" | "rollback", gid: Gid, branch: string, kind: BranchKind | undefined): void {
+    const known = kind ?? this.#instances.get(instance)?.abilities.kinds[0] ?? "2pc";
+    this.#context.outbox.call({ instance, phase, kind: known, gid, branch, epoch: this.#epoch, attempt: 1, payload: NO_PAYLOAD });
+  }
+
+  /** BEGIN is committed and applied: what waited for that is asked now. */
+  begun(branch: BranchDrive, nowMs: number): void {
+    if (branch.status === "unattached" && branch.phase === "prepare") this.#dispatch(branch, nowMs);
   }
 
   /** The reply came: nothing more is sent for this phase. */
@@ -212,7 +235,7 @@ export class Courier {
         "branch-paused",
         branch.drive.gid,
         branch.id,
-        `branch "${branch.id}" of participant "${branch.participant}" is paused after ${branch.failures} failed attempts to ${branch.phase}: ${branch.lastError}`,
+        `branch "${branch.id}" of participant "${branch.participant}" is paused after ${branch.failures} failed attempts to ${phaseName(branch.branchKind, branch.phase)}: ${branch.lastError}`,
       );
       return false;
     }
@@ -229,7 +252,11 @@ export class Courier {
       return false;
     }
     branch.instance = undefined;
-    return this.failed(branch, `no reply to ${branch.phase} within ${this.#context.options.callTimeoutMs} ms`, nowMs);
+    return this.failed(
+      branch,
+      `no reply to ${phaseName(branch.branchKind, branch.phase)} within ${this.#context.options.callTimeoutMs} ms`,
+      nowMs,
+    );
   }
 
   /** The breaker was open long enough, or the last probe came to nothing: one waiting branch tries. */
@@ -249,6 +276,7 @@ export class Courier {
     if (!canTake(line, branch)) {
       branch.status = "unattached";
       line.waiting.add(branch);
+      if (line.instances.length > 0 && !line.instances.some((instance) => knowsKind(instance, branch))) this.#desk?.unsuited(branch);
     } else if (line.breaker === "open" || (line.breaker === "half-open" && this.#probing(line))) {
       line.waiting.add(branch);
     } else {
@@ -279,6 +307,7 @@ export class Courier {
     const call: BranchCall = {
       instance: instance.id,
       phase: branch.phase,
+      kind: branch.branchKind,
       gid: branch.drive.gid,
       branch: branch.id,
       epoch: this.#epoch,
@@ -334,9 +363,16 @@ export class Courier {
   }
 }
 
-/** An instance of an earlier version would end its stream at a phase that it does not know. */
+/** An instance of an earlier version would end its stream at a phase that it does not know, and take a try for a prepare. */
 function serves(instance: Instance, branch: BranchDrive): boolean {
-  return branch.phase !== "one-phase" || instance.onePhase;
+  const { onePhase, afterBegin } = instance.abilities;
+  if (branch.phase === "one-phase") return onePhase;
+  if (!knowsKind(instance, branch)) return false;
+  return branch.phase !== "prepare" || branch.drive.stage === "sealed" || !(afterBegin || branch.branchKind === "tcc");
+}
+
+function knowsKind(instance: Instance, branch: BranchDrive): boolean {
+  return instance.abilities.kinds.includes(branch.branchKind);
 }
 
 function canTake(line: ParticipantLine, branch: BranchDrive): boolean {

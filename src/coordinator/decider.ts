@@ -3,13 +3,14 @@
  *
  * Decides when a DECIDE is proposed and which branches are told what. Rules it keeps: a commit is proposed only with a vote of every
  * listed branch, counted as a set by branch id; every abort is a proposal; nobody is told or answered before the decision is applied;
- * a one-phase commit is sent only when its delegated BEGIN is applied, and then only its participant's answer decides.
+ * of a delegated transaction only its participant's answer decides. Who is asked, and when, is in asking.ts.
  */
 import { assert, must } from "../base/index.js";
 import type { Gid } from "../base/index.js";
-import { DELEGATION_LEVEL, owes, soleVoter } from "../txn/index.js";
+import { owes } from "../txn/index.js";
 import type { AbortReason, BranchSpec, Lookup, Transaction, Vote } from "../txn/index.js";
 import type { InstanceId } from "./api.js";
+import { Asking } from "./asking.js";
 import { alreadyDecidedAnswer, decidedAnswer, decisionIn, delegatedUnknown, gidError } from "./answers.js";
 import type { RecordedDecision } from "./answers.js";
 import type { Chores } from "./chores.js";
@@ -19,10 +20,10 @@ import type { Context } from "./context.js";
 import type { Courier } from "./courier.js";
 import { BranchDrive, Drive } from "./drive.js";
 import type { Stage, Waiter, WaiterKind } from "./drive.js";
-import { verdictOf } from "./inquiry.js";
+import { kindRecorded, verdictOf } from "./inquiry.js";
 import type { Answer } from "./request.js";
 import { viewOf } from "./views.js";
-import { votesOf, whyMissing } from "./votes.js";
+import { ballotOf, votesOf, whyMissing } from "./votes.js";
 
 /** Requests that may wait for one gid. More are told to come back. */
 const WAITERS_MAX = 1024;
@@ -32,6 +33,7 @@ export class Decider {
   readonly drives: Map<Gid, Drive>;
   readonly #context: Context;
   readonly #courier: Courier;
+  readonly #asking: Asking;
   readonly #clients: Clients;
   readonly #chores: Chores;
   #waiting = 0;
@@ -43,6 +45,7 @@ export class Decider {
     this.#context = context;
     this.drives = drives;
     this.#courier = courier;
+    this.#asking = new Asking(context, courier);
     this.#clients = clients;
     this.#chores = chores;
   }
@@ -95,8 +98,8 @@ export class Decider {
     drive.list(transaction.branches);
     for (const { id, participant, vote } of transaction.branches) if (vote !== undefined) this.#bring(drive, id, participant, vote);
     drive.delegated = transaction.delegated;
-    if (drive.delegated) this.#commitInOnePhase(drive, nowMs);
-    else this.#prepare(drive, nowMs);
+    if (drive.delegated) this.#asking.commitInOnePhase(drive, nowMs);
+    else this.#asking.ask(drive, nowMs);
     this.#decideIfReady(drive);
   }
 
@@ -115,7 +118,8 @@ export class Decider {
     // What an earlier Commit listed with other contents and nobody was asked for yet must never be asked for.
     for (const branch of drive.replaced(branches)) this.#courier.settle(branch);
     drive.list(branches);
-    drive.delegated = this.#delegates(drive, branches, votes);
+    drive.delegated = this.#asking.delegates(drive, branches, votes);
+    drive.begunHere = true;
     const { gid, client, timeoutMs, delegated } = drive;
     this.#context.outbox.propose({ kind: "BEGIN", gid, client, timeoutMs, branches: sortedById(branches), votes, delegated });
     for (const { branch, vote } of votes) {
@@ -127,20 +131,8 @@ export class Decider {
     }
     // Whatever a stray prepare of an earlier leader says from now on is no vote.
     if (drive.delegate !== undefined) drive.delegate.phase = "one-phase";
-    else this.#prepare(drive, nowMs);
+    else this.#asking.ask(drive, nowMs);
     this.#decideIfReady(drive);
-  }
-
-  /**
-   * Whether one participant alone decides, and is known to be able to. Not when some branch of it was asked to prepare before: that
-   * answer may still be under way.
-   */
-  #delegates(drive: Drive, branches: readonly BranchSpec[], votes: readonly { readonly branch: string; readonly vote: Vote }[]): boolean {
-    const { options, state, buggify } = this.#context;
-    if (!options.delegation || state.meta().featureLevel < DELEGATION_LEVEL || buggify?.("two-phases-anyway") === true) return false;
-    const sole = soleVoter(branches, votes);
-    if (sole === undefined || drive.branches.some((branch) => branch.attempt > 0)) return false;
-    return this.#courier.knowsOnePhase(sole.participant);
   }
 
   /** BEGIN was not taken, or refused at apply: votes are kept, nothing counts until another Commit. */
@@ -160,22 +152,9 @@ export class Decider {
     drive.stage = "sealed";
     this.#clients.untrack(drive);
     if (!asked) return this.#carryOn(drive, transaction, nowMs);
-    if (drive.delegated) this.#commitInOnePhase(drive, nowMs);
+    if (drive.delegated) this.#asking.commitInOnePhase(drive, nowMs);
+    else this.#asking.begun(drive, nowMs);
     this.#decideIfReady(drive);
-  }
-
-  /** Only here: the record is committed and applied, so every later leader knows that it must ask the participant. */
-  #commitInOnePhase(drive: Drive, nowMs: number): void {
-    const delegate = must(drive.delegate, "branch of a delegated transaction");
-    if (delegate.vote === undefined) this.#courier.send(delegate, "one-phase", nowMs);
-  }
-
-  #prepare(drive: Drive, nowMs: number): void {
-    for (const branch of drive.branches) {
-      if (branch.listed && branch.mode === "asked" && branch.vote === undefined && branch.status === "idle") {
-        this.#courier.send(branch, "prepare", nowMs);
-      }
-    }
   }
 
   // ---- votes and decision
@@ -187,8 +166,9 @@ export class Decider {
     drive.missing--;
   }
 
-  voted(branch: BranchDrive, vote: Vote, detail: string, instance: InstanceId): void {
+  voted(branch: BranchDrive, said: Vote, why: string, instance: InstanceId, nowMs: number): void {
     const { drive } = branch;
+    const { vote, detail } = ballotOf(branch, said, why);
     if (branch.phase !== "prepare" || drive.stage === "decided") {
       this.strayVote(instance, drive.gid, branch.id, vote);
       return;
@@ -210,6 +190,22 @@ export class Decider {
         `branch "${branch.id}" of participant "${branch.participant}" voted ${branch.vote}, then ${vote}; the first vote counts`,
       );
     }
+    if (branch.branchKind === "tcc") this.#asking.tried(drive, nowMs);
+    this.#decideIfReady(drive);
+  }
+
+  /**
+   * No instance of its participant takes branches of its kind, and none was ever asked: that is a no, said for it. After a failover it
+   * only waits, because an earlier leader may have known another instance.
+   */
+  unsuited(branch: BranchDrive): void {
+    const { drive } = branch;
+    if (!drive.begunHere || drive.stage === "decided" || branch.phase !== "prepare" || branch.attempt > 0) return;
+    if (!branch.listed || branch.vote !== undefined) return;
+    branch.unsuited = true;
+    branch.vote = "no";
+    branch.voteDetail = `no attached instance of it takes branches of kind ${branch.branchKind}`;
+    drive.missing--;
     this.#decideIfReady(drive);
   }
 
@@ -226,8 +222,9 @@ export class Decider {
   /** A vote for a transaction that nobody waits for: a participant that says yes holds locks, so it gets the outcome at once. */
   strayVote(instance: InstanceId, gid: Gid, branch: string, vote: Vote): void {
     if (vote !== "yes") return;
-    const verdict = verdictOf(this.#context.state.lookup(gid), branch, this.#courier.participantOf(instance));
-    if (verdict !== undefined) this.#courier.sendOnce(instance, verdict, gid, branch);
+    const found = this.#context.state.lookup(gid);
+    const verdict = verdictOf(found, branch, this.#courier.participantOf(instance));
+    if (verdict !== undefined) this.#courier.sendOnce(instance, verdict, gid, branch, kindRecorded(found, branch));
   }
 
   #decideIfReady(drive: Drive): void {
@@ -272,7 +269,7 @@ export class Decider {
 
   deadline(drive: Drive, nowMs: number): void {
     if (drive.delegated && drive.stage !== "decided") return this.#delegatedDeadline(drive, nowMs);
-    const missing = drive.branches.find((branch) => branch.listed && branch.vote === undefined);
+    const missing = drive.awaited;
     const stage = drive.stage === "open" || drive.stage === "opening" ? "no Commit came" : "undecided";
     const why =
       missing === undefined ? stage : `no vote of branch "${missing.id}" of participant "${missing.participant}": ${whyMissing(missing)}`;
@@ -365,6 +362,11 @@ export class Decider {
         drive.branches.push(branch);
       }
       branch.owed = true;
+      if (branch.unsuited) {
+        this.#courier.settle(branch);
+        this.#chores.done(drive.gid, branch.id, nowMs);
+        continue;
+      }
       drive.unsettled++;
       this.#courier.send(branch, phase, nowMs);
     }

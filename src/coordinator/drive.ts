@@ -4,8 +4,8 @@
  * All of it can be lost at any time: the next leader makes it again from the replicated state. Nothing here is a decision.
  */
 import type { Gid } from "../base/index.js";
-import { sameBranch } from "../txn/index.js";
-import type { AbortReason, BranchMode, BranchSpec, Decision, Vote } from "../txn/index.js";
+import { kindOf, sameBranch } from "../txn/index.js";
+import type { AbortReason, BranchKind, BranchMode, BranchSpec, Decision, Vote } from "../txn/index.js";
 import type { BranchPhase, ClientSession, InstanceId } from "./api.js";
 import { Timed } from "./timer-wheel.js";
 
@@ -23,6 +23,8 @@ export class BranchDrive extends Timed {
   readonly participant: string;
   readonly mode: BranchMode;
   readonly payload: Uint8Array;
+  /** What the phases mean to its participant. */
+  readonly branchKind: BranchKind;
   /** In the list of the Commit under way: its vote counts. Otherwise left over from a refused one. */
   listed = false;
   vote: Vote | undefined = undefined;
@@ -35,6 +37,8 @@ export class BranchDrive extends Timed {
   owed = false;
   /** Calls sent in this phase. */
   attempt = 0;
+  /** No instance of its participant takes its kind, so nobody was asked: see {@link Drive.begunHere}. */
+  unsuited = false;
   /** Calls that failed or timed out in a row. */
   failures = 0;
   lastError: string | undefined = undefined;
@@ -50,6 +54,13 @@ export class BranchDrive extends Timed {
     this.participant = spec.participant;
     this.mode = spec.mode;
     this.payload = spec.payload;
+    this.branchKind = kindOf(spec);
+  }
+
+  /** The branch as it was given. */
+  get spec(): BranchSpec {
+    const { id, participant, mode, payload, branchKind: kind } = this;
+    return { id, participant, mode, payload, kind };
   }
 }
 
@@ -120,6 +131,8 @@ export class Drive extends Timed {
    * sealed. Then only the participant's refusal aborts it.
    */
   delegated = false;
+  /** This leader proposed the BEGIN that is recorded: no other one asked anybody for what is asked only after it. */
+  begunHere = false;
   /** The DECIDE that is on its way. */
   deciding: Decision | undefined = undefined;
   /** Why it is to be aborted, kept so that a refused proposal can be repeated. */
@@ -147,14 +160,25 @@ export class Drive extends Timed {
     return this.delegated ? this.branches.find((branch) => branch.listed && branch.mode === "asked") : undefined;
   }
 
+  /** A listed branch of kind `tcc` has not said yes: nothing is prepared before. */
+  get triesMissing(): boolean {
+    return this.branches.some((branch) => branch.listed && branch.branchKind === "tcc" && branch.vote !== "yes");
+  }
+
+  /** The first listed branch without a vote; one that is tried, before those that wait for it. */
+  get awaited(): BranchDrive | undefined {
+    const awaited = this.branches.filter((branch) => branch.listed && branch.vote === undefined);
+    return awaited.find((branch) => branch.branchKind === "tcc") ?? awaited[0];
+  }
+
   /** A branch that was asked under this id with other contents: its participant may hold that other work. */
   contradicts(spec: BranchSpec): boolean {
-    return this.branches.some((branch) => branch.id === spec.id && branch.attempt > 0 && !sameBranch(branch, spec));
+    return this.branches.some((branch) => branch.id === spec.id && branch.attempt > 0 && !sameBranch(branch.spec, spec));
   }
 
   /** Takes out the branches that `specs` names with other contents; nobody was asked for them (see {@link contradicts}). */
   replaced(specs: readonly BranchSpec[]): BranchDrive[] {
-    const out = this.branches.filter((branch) => specs.some((spec) => spec.id === branch.id && !sameBranch(branch, spec)));
+    const out = this.branches.filter((branch) => specs.some((spec) => spec.id === branch.id && !sameBranch(branch.spec, spec)));
     if (out.length > 0) this.branches = this.branches.filter((branch) => !out.includes(branch));
     return out;
   }
@@ -165,7 +189,7 @@ export class Drive extends Timed {
     this.missing = 0;
     for (const spec of specs) {
       let branch = this.find(spec.id, spec.participant);
-      if (branch === undefined || !sameBranch(branch, spec)) {
+      if (branch === undefined || !sameBranch(branch.spec, spec)) {
         branch = new BranchDrive(this, spec);
         this.branches.push(branch);
       }

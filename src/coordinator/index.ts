@@ -1,5 +1,9 @@
 export { createCoordinator } from "./coordinator.js";
+export { PLAIN_ABILITIES } from "./api.js";
+export { phaseName } from "./phase-name.js";
+export type { PhaseName } from "./phase-name.js";
 export type {
+  Abilities,
   Alarm,
   BranchCall,
   BranchPhase,

@@ -7,7 +7,7 @@
 import { gidTimeMs, isGid } from "../base/index.js";
 import type { Gid } from "../base/index.js";
 import { TXN_LIMITS } from "../txn/index.js";
-import type { Lookup } from "../txn/index.js";
+import type { BranchKind, Lookup } from "../txn/index.js";
 import type { Inquiry, InquiryAnswer, InstanceId } from "./api.js";
 import type { Context } from "./context.js";
 import type { Drive } from "./drive.js";
@@ -29,6 +29,12 @@ export function verdictOf(found: Lookup, branch: string, participant: string | u
     }
   }
   return "rollback";
+}
+
+/** The kind of a branch that is recorded. */
+export function kindRecorded(found: Lookup, branch: string): BranchKind | undefined {
+  const branches = found.kind === "transaction" ? found.transaction.branches : found.kind === "outcome" ? found.outcome.branches : [];
+  return branches.find(({ id }) => id === branch)?.kind;
 }
 
 /** Gids from the future of this leader's clock that are remembered; beyond it the longest known is asked about anew. */

@@ -2,7 +2,7 @@
  * Requests of clients and their answers, as the leader's driver sees them. The wire room maps them to protobuf.
  */
 import type { ErrorCode, Gid, Outcome, Retry, Zxid } from "../base/index.js";
-import type { BranchSpec, FinishedOutcome, RequestId, Transaction, Vote } from "../txn/index.js";
+import type { BranchKind, BranchSpec, FinishedOutcome, RequestId, Transaction, Vote } from "../txn/index.js";
 
 export type Request =
   /** gid undefined: the leader makes one (clients without the library); it is then remembered by `request`, so a retry gets the same. */
@@ -52,9 +52,10 @@ export interface BranchView {
   readonly id: string;
   readonly participant: string;
   readonly mode: string;
+  readonly kind: BranchKind;
   readonly vote: Vote | undefined;
   readonly done: boolean;
-  /** Driver's view on the leader: preparing, prepared, committing, rolling-back, paused, done, ... */
+  /** Driver's view on the leader: preparing, prepared, committing, rolling-back, trying, tried, confirming, cancelling, paused, done, ... */
   readonly phase: string;
   readonly attempts: number;
   readonly lastError: string | undefined;

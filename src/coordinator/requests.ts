@@ -14,6 +14,7 @@ import {
   checkVotes,
   sameBranch,
   sameList,
+  TCC_LEVEL,
   TXN_LIMITS,
   unknownParticipantMessage,
 } from "../txn/index.js";
@@ -217,7 +218,7 @@ export class Requests {
     if (branchProblem !== undefined) return branchProblem;
     if (drive !== undefined && (drive.stage === "sealing" || drive.stage === "sealed")) {
       const listed = drive.branches.filter((branch) => branch.listed);
-      if (listed.length === branches.length && branches.every((branch) => listed.some((other) => sameBranch(branch, other))))
+      if (listed.length === branches.length && branches.every((branch) => listed.some((other) => sameBranch(branch, other.spec))))
         return undefined;
       return gidError("branch-mismatch", `Commit of ${gid} names other branches than the Commit before it`, gid);
     }
@@ -361,6 +362,12 @@ export class Requests {
   #branchesProblem(gid: Gid, branches: readonly BranchSpec[]): Answer | undefined {
     const problem = checkBranches(branches, TXN_LIMITS);
     if (problem !== undefined) return gidError(problem.reason, problem.message, gid);
+    const { featureLevel } = this.#context.state.meta();
+    const tcc = featureLevel < TCC_LEVEL ? branches.find(({ kind }) => kind === "tcc") : undefined;
+    if (tcc !== undefined) {
+      const why = `branch "${tcc.id}" is of kind tcc, which needs a state of feature level ${TCC_LEVEL}`;
+      return gidError("invalid", `${why}; the state of this cluster began at level ${featureLevel} and stays there`, gid);
+    }
     for (const branch of branches) {
       if (this.#chores.knows(branch.participant)) continue;
       const known = this.#context.state.participants().map((participant) => participant.name);

@@ -83,6 +83,7 @@ function branchView(transaction: Transaction, branch: BranchRecord, driven: Bran
     id: branch.id,
     participant: branch.participant,
     mode: branch.mode,
+    kind: branch.kind,
     vote: branch.vote ?? driven?.vote,
     done: branch.done,
     phase: phaseOf(transaction, branch, driven),
@@ -98,13 +99,17 @@ function phaseOf(transaction: Transaction, branch: BranchRecord, driven: BranchD
   if (transaction.state === "open") return "enlisted";
   if (driven?.status === "paused") return "paused";
   const waiting = driven?.status === "unattached" ? ", no instance attached" : "";
+  const tcc = branch.kind === "tcc";
   if (transaction.decision === undefined) {
     const vote = branch.vote ?? driven?.vote;
-    if (vote === undefined) return `${transaction.delegated ? "committing in one phase" : "preparing"}${waiting}`;
-    return vote === "yes" ? "prepared" : vote === "no" ? "refused" : "read-only";
+    if (vote === undefined) {
+      if (!tcc && driven?.status === "idle" && driven.drive.triesMissing) return "waiting for the tries";
+      return `${transaction.delegated ? "committing in one phase" : tcc ? "trying" : "preparing"}${waiting}`;
+    }
+    return vote === "yes" ? (tcc ? "tried" : "prepared") : vote === "no" ? "refused" : "read-only";
   }
-  if (transaction.decision.decision === "abort") return `rolling-back${waiting}`;
-  return branch.vote === "yes" ? `committing${waiting}` : "done";
+  if (transaction.decision.decision === "abort") return `${tcc ? "cancelling" : "rolling-back"}${waiting}`;
+  return branch.vote === "yes" ? `${tcc ? "confirming" : "committing"}${waiting}` : "done";
 }
 
 function outcomeView(outcome: FinishedOutcome): TransactionView {
@@ -120,6 +125,7 @@ function outcomeView(outcome: FinishedOutcome): TransactionView {
       id: branch.id,
       participant: branch.participant,
       mode: "",
+      kind: branch.kind,
       vote: branch.vote,
       done: true,
       phase: "done",

@@ -7,7 +7,7 @@
 import { gidTimeMs } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import { createCoordinator } from "../coordinator/index.js";
-import type { BranchReply, CoordinatorOptions, CoordinatorReady, Inquiry, Request } from "../coordinator/index.js";
+import type { Abilities, BranchReply, CoordinatorOptions, CoordinatorReady, Inquiry, Request } from "../coordinator/index.js";
 import { createStateMachine, TXN_LIMITS } from "../txn/index.js";
 import type { StampedCommand } from "../txn/index.js";
 import { Automaton } from "./automaton.js";
@@ -55,7 +55,7 @@ export type LeaderInput =
       readonly from: number | undefined;
       readonly to: number;
       readonly participant: string;
-      readonly onePhase: boolean;
+      readonly abilities: Partial<Abilities>;
     }
   /** The clock goes to the next timer. */
   | { readonly kind: "tick" }
@@ -118,7 +118,7 @@ class Leader implements Subject<LeaderInput, CoordinatorReady, LeaderView> {
         break;
       case "reattach":
         if (input.from !== undefined) driver.instanceDown(input.from, this.#nowMs);
-        driver.instanceUp(input.to, input.participant, "kv", this.#nowMs, input.onePhase);
+        driver.instanceUp(input.to, input.participant, "kv", this.#nowMs, input.abilities);
         break;
       case "tick":
         this.#nowMs = Math.max(this.#nowMs, this.#wakeAtMs);

@@ -2,9 +2,9 @@
  * What the commit world checks: atomicity, one decision, nobody told what its leader has not applied, no abort without a reason that
  * occurred, a delegated transaction decided by its participant alone, and nothing left over in the end.
  */
-import type { Command, Decision } from "../txn/index.js";
+import type { BranchKind, Command, Decision } from "../txn/index.js";
 import { NAMES } from "./commit-state.js";
-import type { CommitState, CommitTables, Draft, Side } from "./commit-state.js";
+import type { CommitState, CommitTables, Draft, Pair, Side } from "./commit-state.js";
 import { Violation } from "./search.js";
 
 type Begin = Extract<Command, { kind: "BEGIN" }>;
@@ -18,9 +18,11 @@ interface Told {
 
 export class CommitRules {
   readonly #tables: CommitTables;
+  readonly #kinds: Pair<BranchKind>;
 
-  constructor(tables: CommitTables) {
+  constructor(tables: CommitTables, kinds: Pair<BranchKind>) {
     this.#tables = tables;
+    this.#kinds = kinds;
   }
 
   atomic({ log, participants }: CommitState): Violation | undefined {
@@ -72,6 +74,27 @@ export class CommitRules {
     const { begin } = this.#read(next.log.slice(0, next.applied[side]));
     if (begin?.delegated === true) return undefined;
     return new Violation(`delegated: leader ${side + 1} sends a one-phase commit, its applied log holds no BEGIN that says so`);
+  }
+
+  /**
+   * A prepare or a try leaves a leader. A try only when the leader's log says that it is begun, so that every later leader cancels it; a
+   * prepare only when every try of the transaction has reserved. And nobody is taken for what he is not.
+   */
+  mayAsk(next: Draft, side: Side, kind: BranchKind, name: string): Violation | undefined {
+    const { begin } = this.#read(next.log.slice(0, next.applied[side]));
+    const who = `leader ${side + 1} asks ${name}`;
+    const own = NAMES.findIndex((each) => each === name);
+    if (this.#kinds[own] !== kind) return new Violation(`kind lost: ${who}, of kind ${kind}, and the client said ${this.#kinds[own]}`);
+    if (kind === "tcc" && begin === undefined) return new Violation(`tried too early: ${who}, its applied log holds no BEGIN`);
+    if (kind === "tcc") return undefined;
+    const untried = NAMES.find((each, index) => this.#kinds[index] === "tcc" && !this.#reserved(next, each));
+    return untried === undefined ? undefined : new Violation(`tries first: ${who} to prepare, and ${untried} has reserved nothing`);
+  }
+
+  /** It said yes, now or before the decision took it further. */
+  #reserved({ participants }: Draft, name: string): boolean {
+    const participant = participants[NAMES.findIndex((each) => each === name)];
+    return participant !== undefined && (participant.row === "prepared" || participant.row === "committed" || participant.wasPrepared);
   }
 
   /** Somebody is told a decision: it must be the one that this leader has applied, and the same for everybody. */

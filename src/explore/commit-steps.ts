@@ -4,7 +4,7 @@
  */
 import { must } from "../base/index.js";
 import type { BranchPhase, CoordinatorReady, InquiryAnswer } from "../coordinator/index.js";
-import type { Decision } from "../txn/index.js";
+import type { BranchKind, Decision } from "../txn/index.js";
 import type { LeaderInput } from "./commit-leader.js";
 import type { CommitRules } from "./commit-rules.js";
 import { NAMES, ofInstance, replaced } from "./commit-state.js";
@@ -67,9 +67,9 @@ export class CommitSteps {
 
   #tell(next: Draft, side: Side, output: CoordinatorReady): Violation | undefined {
     const { calls, inquiryAnswers, answers } = output;
-    for (const { phase, instance } of calls) {
+    for (const { phase, kind, instance } of calls) {
       const { participant, life } = ofInstance(instance);
-      const wrong = this.#called(next, side, phase, participant);
+      const wrong = this.#called(next, side, phase, kind, participant);
       if (wrong !== undefined) return wrong;
       this.send(next, { kind: "call", leader: side, participant, life, phase });
     }
@@ -88,10 +88,10 @@ export class CommitSteps {
     return undefined;
   }
 
-  #called(next: Draft, side: Side, phase: BranchPhase, participant: Side): Violation | undefined {
+  #called(next: Draft, side: Side, phase: BranchPhase, kind: BranchKind, participant: Side): Violation | undefined {
     switch (phase) {
       case "prepare":
-        return undefined;
+        return this.#rules.mayAsk(next, side, kind, NAMES[participant]);
       case "one-phase":
         return this.#rules.mayDelegate(next, side);
       case "commit":
@@ -132,7 +132,7 @@ function nameOf(input: LeaderInput): string {
     case "inquiry":
       return `inquiry ${input.instance}`;
     case "reattach":
-      return `reattach ${input.from} ${input.to} ${input.onePhase}`;
+      return `reattach ${input.from} ${input.to} ${input.abilities.onePhase}`;
     case "apply":
       return `apply ${input.name}`;
     case "resign":

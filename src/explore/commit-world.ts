@@ -11,7 +11,7 @@
  * one decision, nobody told a decision that its leader has not applied, and an abort only for a reason that really occurred.
  */
 import type { Request } from "../coordinator/index.js";
-import type { Command } from "../txn/index.js";
+import type { BranchKind, BranchSpec, Command } from "../txn/index.js";
 import type { LeaderInput } from "./commit-leader.js";
 import { NEW_PARTICIPANT, serve } from "./commit-participant.js";
 import type { ParticipantReply } from "./commit-participant.js";
@@ -44,9 +44,10 @@ export interface CommitBounds {
   readonly alone: boolean;
   /** Whether each leader hears from its instances that they know one-phase commit. */
   readonly onePhase: Pair<boolean>;
+  /** Of which kind each branch is. */
+  readonly kinds: Pair<BranchKind>;
 }
 
-const BRANCHES = NAMES.map((name) => ({ id: name, participant: name, mode: "asked" as const, payload: new Uint8Array(0) }));
 const ABORT: Request = { kind: "abort", gid: GID };
 
 export class CommitWorld implements World {
@@ -57,8 +58,8 @@ export class CommitWorld implements World {
   readonly #sides: readonly Side[];
   readonly #commit: Request;
   readonly #tables = new CommitTables();
-  readonly #rules = new CommitRules(this.#tables);
-  readonly #steps = new CommitSteps(this.#tables, this.#rules);
+  readonly #rules: CommitRules;
+  readonly #steps: CommitSteps;
 
   get width(): number {
     return this.#tables.width;
@@ -67,8 +68,13 @@ export class CommitWorld implements World {
   constructor(name: string, bounds: CommitBounds) {
     this.name = name;
     this.#bounds = bounds;
+    this.#rules = new CommitRules(this.#tables, bounds.kinds);
+    this.#steps = new CommitSteps(this.#tables, this.#rules);
     this.#sides = bounds.alone ? [0] : SIDES;
-    const branches = BRANCHES.slice(0, this.#sides.length);
+    const branches = this.#sides.map((side): BranchSpec => {
+      const named = { id: NAMES[side], participant: NAMES[side], mode: "asked", payload: new Uint8Array(0) } as const;
+      return bounds.kinds[side] === "2pc" ? named : { ...named, kind: bounds.kinds[side] };
+    });
     this.#commit = { kind: "commit", gid: GID, client: "", timeoutMs: 1_000, branches, votes: [] };
   }
 
@@ -131,6 +137,8 @@ export class CommitWorld implements World {
     if (rows.every((row) => row === "rolled-back")) marks.push("both rolled back");
     if (state.deposed) marks.push("failed over");
     if (state.deposed && state.told === "commit") marks.push("commit after a failover");
+    if (state.participants.some(({ cancelledFirst }) => cancelledFirst)) marks.push("cancelled before it was tried");
+    if (state.participants.some(({ triedLate }) => triedLate)) marks.push("late try refused");
     return marks;
   }
 
@@ -249,7 +257,7 @@ export class CommitWorld implements World {
     const phase = message.kind === "told" ? message.answer : message.phase;
     const epoch = message.kind === "told" ? 0 : message.leader + 1;
     const from = message.kind === "told" ? "the answer" : `leader ${message.leader + 1}'s call`;
-    for (const served of serve(participant, phase, epoch)) {
+    for (const served of serve(participant, phase, epoch, this.#bounds.kinds[side])) {
       if (served.kind === "broken") {
         moves.push({ label: () => `${name} gets ${from}: ${phase}`, take: () => new Violation(served.message) });
         continue;
@@ -329,7 +337,7 @@ export class CommitWorld implements World {
       from: from === undefined ? undefined : instanceOf(side, from),
       to: instanceOf(side, to),
       participant: NAMES[side],
-      onePhase: this.#bounds.onePhase[leader],
+      abilities: { onePhase: this.#bounds.onePhase[leader], kinds: [this.#bounds.kinds[side]] },
     };
   }
 

@@ -19,7 +19,7 @@ export interface Exploration {
 const COMMIT: CommitBounds = {
   ...{ crashes: 0, ticks: 0, inquiries: 0, clientAborts: 0 },
   ...{ retries: false, ages: false, failover: true, alwaysYes: false },
-  ...{ readOnly: false, alone: false, onePhase: [true, true] as const },
+  ...{ readOnly: false, alone: false, onePhase: [true, true] as const, kinds: ["2pc", "2pc"] as const },
 };
 
 const ZAB: ZabBounds = {
@@ -40,6 +40,10 @@ export const EXPLORATIONS: readonly Exploration[] = [
   commit("commit-failover-read-only", { alwaysYes: true, readOnly: true }, true),
   commit("commit-delegated", { alone: true, retries: true, crashes: 1, ticks: 1, clientAborts: 1 }),
   commit("commit-delegated-second", { alone: true, onePhase: [false, true], retries: true, inquiries: 1, crashes: 1 }),
+  commit("commit-mixed", { failover: false, kinds: ["tcc", "2pc"], ticks: 1, clientAborts: 1 }),
+  commit("commit-failover-mixed", { kinds: ["tcc", "2pc"], retries: true }),
+  commit("commit-failover-mixed-abort", { kinds: ["tcc", "2pc"], alwaysYes: true, clientAborts: 1 }),
+  commit("commit-failover-tried", { kinds: ["tcc", "tcc"] }),
   zab("broadcast", { proposals: 2 }),
   zab("reelection", { crashes: 1, proposals: 1, ticks: 1, elections: 4 }),
   zab("two-crashes", { crashes: 2, proposals: 2 }),

@@ -15,11 +15,24 @@ export interface BranchRef {
   readonly branch: string;
 }
 
+/** `2pc`: prepared, then committed or rolled back. `tcc`: tried, then confirmed or cancelled, by the same three calls. */
+export type ParticipantBranchKind = "2pc" | "tcc";
+
 export interface PrepareRequest extends BranchRef {
   /** The work of an asked branch; empty where the client brought it. */
   readonly payload: Uint8Array;
   /** The leader's epoch. A participant that has seen a higher one refuses to prepare (vote no); a decision is never refused for it. */
   readonly epoch: number;
+  /** Absent: `2pc`. */
+  readonly kind?: ParticipantBranchKind;
+}
+
+/** A decision. */
+export interface SettleRequest extends BranchRef {
+  /** Of a branch of kind `tcc` that the cluster calls about. Absent of others, and when the outcome was asked for. */
+  readonly kind?: ParticipantBranchKind;
+  /** The leader's epoch, likewise. A decision is never refused for it. */
+  readonly epoch?: number;
 }
 
 export interface VoteResult {
@@ -56,6 +69,13 @@ export interface ParticipantManifest {
   readonly readOnlyVote: boolean;
   /** Has `commitOnePhase`. Absent: no, and every transaction is prepared here first. */
   readonly onePhase?: boolean;
+  /** The kinds of branches it takes; a branch of another kind is a no. Absent: `2pc` alone. */
+  readonly kinds?: readonly ParticipantBranchKind[];
+  /**
+   * It is asked to prepare only what is begun: once the record of the commit is committed and applied. For a participant that cannot ask
+   * for outcomes. It costs a log round. Absent: no. Branches of kind `tcc` are never tried earlier.
+   */
+  readonly afterBegin?: boolean;
 }
 
 export interface Participant {
@@ -82,8 +102,8 @@ export interface Participant {
    */
   commitOnePhase?(request: PrepareRequest): Promise<OnePhaseResult>;
   /** Resolves when the commit is durable. A rejection is retried. */
-  commit(ref: BranchRef): Promise<SettleResult>;
-  rollback(ref: BranchRef): Promise<SettleResult>;
+  commit(request: SettleRequest): Promise<SettleResult>;
+  rollback(request: SettleRequest): Promise<SettleResult>;
   /**
    * Prepared branches of this cluster whose outcome this participant does not know, including those found after a restart.
    * All of them without a filter, which is what an attach sends.

@@ -5,9 +5,13 @@ export type {
   InDoubtFilter,
   OnePhaseResult,
   Participant,
+  ParticipantBranchKind,
   ParticipantManifest,
   ParticipantVote,
   PrepareRequest,
+  SettleRequest,
   SettleResult,
   VoteResult,
 } from "./contract.js";
+export { tcc, TccRefusal } from "./tcc/index.js";
+export type { TccBarrier, TccBarrierCall, TccCall, TccOptions, TccPhase } from "./tcc/index.js";

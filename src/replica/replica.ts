@@ -7,6 +7,7 @@
 import { assert, equalZxid, formatZxid, compareZxid, type Buggify, type BuggifyPoint, type NodeId, type Zxid } from "../base/index.js";
 import {
   createCoordinator,
+  type Abilities,
   type Answer,
   type BranchReply,
   type ClientSession,
@@ -203,9 +204,9 @@ export class Replica {
     }
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, onePhase: boolean): void {
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, abilities: Abilities): void {
     this.#instanceNames.set(instance, { name: participant, kind: participantKind });
-    this.#coordinator.instanceUp(instance, participant, participantKind, this.#now(), onePhase);
+    this.#coordinator.instanceUp(instance, participant, participantKind, this.#now(), abilities);
   }
 
   instanceDown(instance: InstanceId): void {

@@ -100,9 +100,9 @@ export class MessageFaults {
     const attached = new Set<InstanceId>();
     return {
       ...handlers,
-      onInstanceUp: (instance, participant, kind, onePhase) => {
+      onInstanceUp: (instance, participant, kind, abilities) => {
         attached.add(instance);
-        handlers.onInstanceUp(instance, participant, kind, onePhase);
+        handlers.onInstanceUp(instance, participant, kind, abilities);
       },
       onInstanceDown: (instance) => {
         attached.delete(instance);

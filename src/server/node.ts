@@ -290,8 +290,8 @@ class NodeParts implements RunningNode {
       onClientUp: (session, client) => loop.input(() => replica().clientUp(session, client)),
       onClientDown: (session) => loop.input(() => replica().clientDown(session)),
       onRequests: (session, requests) => loop.input(() => replica().requests(session, requests)),
-      onInstanceUp: (instance, participant, kind, onePhase) =>
-        loop.input(() => replica().instanceUp(instance, participant, kind, onePhase)),
+      onInstanceUp: (instance, participant, kind, abilities) =>
+        loop.input(() => replica().instanceUp(instance, participant, kind, abilities)),
       onInstanceDown: (instance) => loop.input(() => replica().instanceDown(instance)),
       onReplies: (instance, replies) => loop.input(() => replica().replies(instance, replies)),
       onInquiries: (instance, inquiries) => loop.input(() => replica().inquiries(instance, inquiries)),

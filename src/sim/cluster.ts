@@ -15,6 +15,7 @@ import { KvResource } from "./resource.js";
 import type { ResourceManager } from "./resource-manager.js";
 import { SimNode } from "./sim-node.js";
 import { SqlResource } from "./sql-resource.js";
+import { TccResource } from "./tcc-resource.js";
 import type { Swarm } from "./swarm.js";
 import { spawn } from "./task.js";
 import { lane, type Shared } from "./workload.js";
@@ -25,7 +26,10 @@ export interface Cluster {
   readonly swarm: Swarm;
   readonly network: Network;
   readonly nodes: readonly SimNode[];
+  /** Everything that takes part in transactions, `services` among it. */
   readonly resources: readonly ResourceManager[];
+  /** Those that reserve, confirm and cancel. */
+  readonly services: readonly TccResource[];
   readonly instances: readonly Instance[];
   readonly clients: readonly Client[];
   readonly recorder: Recorder;
@@ -58,6 +62,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
   const nodes = new Map<NodeId, SimNode>();
   const shared: Shared = {
     resources: [],
+    services: [],
     attachments: new Map(),
     recent: [],
     registers: new Registers(swarm.registers),
@@ -96,15 +101,20 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
   }
   const nodeList = [...nodes.values()];
   const accounts = Array.from({ length: swarm.accounts }, (_, index) => `a${index + 1}`);
-  const resources = swarm.resources.map((kind, index): ResourceManager => {
+  const locking = swarm.resources.map((kind, index): ResourceManager => {
     const name = `p${index + 1}`;
     return kind === "kv" ? new KvResource(world, name, accounts, oracle) : new SqlResource(world, name, accounts, swarm.sql, oracle);
   });
-  Object.assign(shared, { resources });
+  const services = Array.from(
+    { length: swarm.tcc.services },
+    (_, index) => new TccResource(world, `s${index + 1}`, accounts, swarm.tcc, oracle, oracle.tcc),
+  );
+  const resources = [...locking, ...services];
+  Object.assign(shared, { resources: locking, services });
   const instances = resources.flatMap((resource) =>
     Array.from(
       { length: swarm.instances },
-      (_, index) => new Instance(world, network, `${resource.name}.${index + 1}`, resource, nodeList, swarm.participant),
+      (_, index) => new Instance(world, network, `${resource.name}.${index + 1}`, resource, nodeList, swarm.participant, oracle.tcc),
     ),
   );
   const recorder = new Recorder(world);
@@ -121,6 +131,7 @@ export function buildCluster(world: World, swarm: Swarm, plan: Plan): Cluster {
     network,
     nodes: nodeList,
     resources,
+    services,
     instances,
     clients,
     recorder,

@@ -28,6 +28,7 @@ import { DelegationWatch } from "./delegation-watch.js";
 import { EpochWatch } from "./epoch-watch.js";
 import type { ResourceManager, ResourceWatcher } from "./resource-manager.js";
 import type { NodeWatcher, SimNode } from "./sim-node.js";
+import { TccWatch } from "./tcc-watch.js";
 import type { World } from "./world.js";
 
 /** When a record was made: written at `at`, and proposed in the same turn or, of a node with a backlog, in the one before, at `from`. */
@@ -77,6 +78,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   readonly log = new CommittedLog();
   readonly #epochs = new EpochWatch();
   readonly decided = new Map<string, DecidedFact>();
+  readonly tcc: TccWatch;
   /** Leaders by epoch, in order of establishment. */
   readonly serving = new Map<number, Serving>();
   readonly buggify: Buggify;
@@ -111,6 +113,7 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
   ) {
     this.buggify = buggify;
     this.#world = world;
+    this.tcc = new TccWatch(world);
     this.#clientLostMs = clientLostMs;
     this.#timerSlackMs = TIMER_SLACK_MS + TURNS_MAX * turnMs;
     this.#nodes = nodes;
@@ -309,6 +312,8 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
 
   #learn(node: SimNode, zxid: Zxid, stamped: StampedCommand, proposed: Proposed): void {
     const { command } = stamped;
+    const { state } = must(node.replica, "the replica of a node that applied");
+    this.tcc.learned(command, state);
     this.#checkStamp(zxid, stamped.stampMs, proposed);
     this.#world.mark("log", command.kind, () => `${formatZxid(zxid)} ${showCommand(command)}`);
     if (command.kind === "OPEN" || command.kind === "BEGIN") {
@@ -316,7 +321,6 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
       // A BEGIN that comes after the window of a gid without a record is refused at apply, and starts nothing.
       const late = command.kind === "BEGIN" && stamped.stampMs - gidTimeMs(gid) > TXN_LIMITS.commitWindowMs;
       if (!late && !this.#started.has(gid)) this.#started.set(gid, { at: proposed.from, timeoutMs, client, epoch: zxid.epoch });
-      const { state } = must(node.replica, "the replica of a node that applied");
       const delegated = command.kind === "BEGIN" && command.delegated && this.#delegation.begun(gid, state.lookup(gid));
       if (delegated) this.#world.cover("delegated");
     } else if (command.kind === "FLOOR") this.#floorMs = Math.max(this.#floorMs, command.timeMs);
@@ -358,7 +362,9 @@ export class Oracle implements NodeWatcher, ResourceWatcher, ClientWatcher, Disk
     if (command.readOnly.length > 0)
       this.#world.cover(`read-only ${command.yes.length === 0 && decision === "commit" ? "only" : decision}`);
     const started = this.#started.get(gid);
-    if (started !== undefined && started.epoch < zxid.epoch) this.#world.cover(`carried-on ${delegated}${decision}`);
+    const carried = started !== undefined && started.epoch < zxid.epoch;
+    if (carried) this.#world.cover(`carried-on ${delegated}${decision}`);
+    this.tcc.decided(gid, decision, reason, carried);
     if (decision === "abort") this.#justify(gid, zxid, stamped.stampMs, command, started, proposed);
   }
 

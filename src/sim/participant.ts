@@ -2,7 +2,7 @@
  * Instances of a participant: each serves one resource over a stream to every node, answers calls after a while, and asks about
  * branches that stay in doubt.
  */
-import { assert, must, type Prng } from "../base/index.js";
+import { assert, must, type Gid, type Prng } from "../base/index.js";
 import type { BranchReply, Inquiry } from "../coordinator/index.js";
 import { codecs, type CoordinatorFrame, type FrameCall, type NodeView, type ParticipantFrame } from "../wire/index.js";
 import type { Host, Network } from "./network.js";
@@ -27,6 +27,13 @@ export interface ParticipantOptions {
   readonly encodeStreams: boolean;
   /** Chance that an instance is of a version that knows one-phase commit. */
   readonly onePhaseChance: number;
+  /** Chance that an instance wants to be asked only what is begun. */
+  readonly afterBeginChance: number;
+}
+
+/** Told of every call that reaches an instance. */
+export interface CallWatcher {
+  called(participant: string, phase: string, gid: Gid, branch: string, afterBegin: boolean): void;
 }
 
 /** A dead process's connections are closed within this. */
@@ -54,6 +61,8 @@ export class Instance {
   readonly #streams = new Map<SimNode, Stream>();
   readonly #views = new Map<SimNode, NodeView>();
   readonly #onePhase: boolean;
+  readonly #afterBegin: boolean;
+  readonly #watcher: CallWatcher;
   options: ParticipantOptions;
   #attachment: Attachment | undefined;
   #life = 0;
@@ -66,6 +75,7 @@ export class Instance {
     resource: ResourceManager,
     nodes: readonly SimNode[],
     options: ParticipantOptions,
+    watcher: CallWatcher,
   ) {
     this.name = name;
     this.resource = resource;
@@ -74,7 +84,9 @@ export class Instance {
     this.#nodes = nodes;
     this.#prng = world.fork(`instance/${name}`);
     this.options = options;
-    this.#onePhase = world.fork(`instance/${name}/version`).chance(options.onePhaseChance);
+    this.#watcher = watcher;
+    this.#onePhase = resource.kind !== "tcc" && world.fork(`instance/${name}/version`).chance(options.onePhaseChance);
+    this.#afterBegin = world.fork(`instance/${name}/after-begin`).chance(options.afterBeginChance);
     this.host = network.addHost();
   }
 
@@ -145,6 +157,8 @@ export class Instance {
             instance: this.name,
             version: "sim",
             onePhase: this.#onePhase,
+            afterBegin: this.#afterBegin,
+            kinds: this.resource.kind === "tcc" ? ["tcc"] : ["2pc"],
           },
           replies: [],
           inquiries: (this.#attachment?.inDoubt() ?? []).map(({ gid, branch }) => ({ gid, branch })),
@@ -178,6 +192,11 @@ export class Instance {
         `${call.phase} from ${node.name}`,
         () => `${call.gid} ${call.branch} epoch ${call.epoch} attempt ${call.attempt}`,
       );
+      assert(
+        (call.kind === "tcc") === (this.resource.kind === "tcc"),
+        () => `${this.name} is called about a branch of kind ${call.kind}, which it does not take`,
+      );
+      this.#watcher.called(this.resource.name, call.phase, call.gid, call.branch, this.#afterBegin);
       if (this.#prng.chance(this.options.hangChance)) continue;
       spawn(this.#world, () => this.#alive(life), this.#serve(stream, call, life));
     }

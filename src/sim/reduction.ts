@@ -58,6 +58,15 @@ export const PARTS: ReadonlyMap<string, Part> = new Map<string, Part>([
   ["mixed", workload({ mixed: 0 })],
   ["enlisted", workload({ enlisted: 0 })],
   ["alone", workload({ alone: 0 })],
+  [
+    "tcc",
+    (swarm) => ({
+      ...swarm,
+      tcc: { ...swarm.tcc, services: 0 },
+      workload: { ...swarm.workload, tcc: 0 },
+      participant: { ...swarm.participant, afterBeginChance: 0 },
+    }),
+  ],
   ["delegation", (swarm) => ({ ...swarm, delegation: false })],
   ["status", workload({ status: 0 })],
   ["registers", workload({ register: 0 })],

@@ -13,7 +13,7 @@ export interface Work {
   readonly reads: readonly string[];
 }
 
-export type ResourceKind = "kv" | "sql";
+export type ResourceKind = "kv" | "sql" | "tcc";
 
 export interface BranchName {
   readonly gid: Gid;

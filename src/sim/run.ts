@@ -5,9 +5,11 @@ import { formatZxid } from "../base/index.js";
 import {
   checkAcknowledged,
   checkAnswers,
+  checkConfirms,
   checkConservation,
   checkLedger,
   checkRegisters,
+  checkReserves,
   type HistoryEvent,
   type Violation,
 } from "../check/index.js";
@@ -58,6 +60,8 @@ const COMMIT_MS_MAX = 20_000;
 const REST_MS_MAX = 60_000;
 const POLL_MS = 50;
 const OPERATOR_MS = 2_000;
+/** Tries that are still on their way when everything else is at rest arrive within this, most of them, and find their cancel. */
+const LATE_MS = 5_000;
 /** A run below these shows nothing. */
 const DECISIONS_MIN = 50;
 const COMMITS_MORE = 3;
@@ -97,7 +101,7 @@ export function runSeed(seed: number, options: SeedOptions = {}): SeedResult {
 }
 
 function finish(cluster: Cluster): { readonly unjudged: number } {
-  const { world, shared, oracle, recorder, resources } = cluster;
+  const { world, shared, oracle, recorder, resources, services } = cluster;
   const bound = (ms: number, what: string, done: () => boolean, problem: () => string): boolean => {
     const until = world.now + ms;
     while (world.violation === undefined && !done()) {
@@ -139,11 +143,14 @@ function finish(cluster: Cluster): { readonly unjudged: number } {
     )
   )
     return { unjudged: 0 };
+  if (services.length > 0) world.runUntil(world.now + LATE_MS);
   const rows = resources.flatMap((resource) => resource.effects().map((row) => ({ participant: resource.name, ...row })));
   const totals = resources.map((resource) => ({ participant: resource.name, total: resource.total }));
   const registers = checkRegisters(recorder.events);
   const found = [
     ...checkReplicas(cluster),
+    ...checkConfirms(oracle.decided, new Set(services.map(({ name }) => name)), rows),
+    ...checkReserves(services.map(({ name, reserved }) => ({ participant: name, reserved }))),
     ...checkLedger(oracle.decided, rows),
     ...checkAnswers(recorder.events),
     ...checkAcknowledged(recorder.events, oracle.decided, rows),

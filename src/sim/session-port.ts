@@ -117,7 +117,7 @@ export class StreamPort implements SessionPort {
           const opening: InstanceStream = { stream, view: this.#view, calls: [], answers: [] };
           this.#instances.set(instance, opening);
           if (this.#view !== undefined) this.#dirtyInstances.add(opening);
-          this.#deliver((replica) => replica.instanceUp(instance, hello.participant, hello.participantKind, hello.onePhase));
+          this.#deliver((replica) => replica.instanceUp(instance, hello.participant, hello.participantKind, hello));
         }
         if (replies.length > 0) this.#deliver((replica) => replica.replies(instance, replies));
         if (inquiries.length > 0) this.#deliver((replica) => replica.inquiries(instance, inquiries));
@@ -146,10 +146,10 @@ export class StreamPort implements SessionPort {
   }
 
   call(call: BranchCall): void {
-    const { phase, gid, branch, epoch, attempt, payload } = call;
+    const { phase, kind, gid, branch, epoch, attempt, payload } = call;
     const instance = this.#instances.get(call.instance);
     if (instance === undefined) return;
-    instance.calls.push({ phase, gid, branch, epoch, attempt, payload });
+    instance.calls.push({ phase, kind, gid, branch, epoch, attempt, payload });
     this.#dirtyInstances.add(instance);
   }
 

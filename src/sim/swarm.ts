@@ -12,6 +12,7 @@ import type { NetworkOptions } from "./network.js";
 import type { ParticipantOptions } from "./participant.js";
 import type { ResourceKind } from "./resource-manager.js";
 import type { SqlOptions } from "./sql-protocol.js";
+import type { TccOptions } from "./tcc-resource.js";
 import type { WorkloadOptions } from "./workload.js";
 
 export interface Swarm {
@@ -35,6 +36,8 @@ export interface Swarm {
   readonly registers: number;
   readonly participant: ParticipantOptions;
   readonly sql: SqlOptions;
+  /** How many services reserve, and how. */
+  readonly tcc: TccOptions & { readonly services: number };
   readonly client: ClientOptions;
   readonly workload: WorkloadOptions;
   readonly faults: FaultOptions;
@@ -67,6 +70,7 @@ export function drawSwarm(fork: Fork, safetyMs: number): Swarm {
   const speed = draws(fork("swarm/speed"));
   const { between, sometimes, prng } = size;
   const encodeStreams = prng.chance(0.4);
+  const tcc = drawTcc(draws(fork("swarm/tcc")));
   return {
     nodes: prng.chance(0.6) ? 3 : 5,
     safetyMs,
@@ -85,8 +89,9 @@ export function drawSwarm(fork: Fork, safetyMs: number): Swarm {
     disk: drawDisk(draws(fork("swarm/disk"))),
     tunables: tunables(fork),
     delegation: fork("swarm/delegation").chance(0.85),
-    participant: drawParticipant(draws(fork("swarm/participant")), encodeStreams),
+    participant: { ...drawParticipant(draws(fork("swarm/participant")), encodeStreams), afterBeginChance: tcc.afterBeginChance },
     sql: drawSql(draws(fork("swarm/sql"))),
+    tcc: tcc.options,
     client: {
       reconnectMsMean: speed.between(20, 300),
       attemptMs: speed.between(300, 1500),
@@ -94,7 +99,7 @@ export function drawSwarm(fork: Fork, safetyMs: number): Swarm {
       encodeStreams,
       skewMs: 0,
     },
-    workload: drawWorkload(draws(fork("swarm/workload"))),
+    workload: { ...drawWorkload(draws(fork("swarm/workload"))), tcc: tcc.weight },
     faults: drawFaults((label) => fork(`swarm/fault/${label}`)),
     buggify: drawBuggify(fork),
     without: new Set(),
@@ -141,7 +146,28 @@ function drawDisk({ between, sometimes }: Draws): DiskOptions {
   };
 }
 
-function drawParticipant({ between, sometimes }: Draws, encodeStreams: boolean): ParticipantOptions {
+interface Tries {
+  readonly options: Swarm["tcc"];
+  readonly weight: number;
+  readonly afterBeginChance: number;
+}
+
+/** Half of all runs have no service that reserves, and nothing else that comes with them. */
+function drawTcc({ between, sometimes, prng }: Draws): Tries {
+  const services = prng.chance(0.5) ? prng.int(1, 2) : 0;
+  const weight = between(0.5, 2.5);
+  const options = {
+    services,
+    syncMsMean: sometimes(0.5, () => between(5, 60), between(0.2, 3)),
+    lateChance: sometimes(0.7, () => between(0.02, 0.2)),
+    lateMsMean: between(300, 4000),
+    asks: prng.chance(0.25),
+  };
+  const afterBeginChance = sometimes(0.4, () => between(0.3, 1));
+  return services === 0 ? { options, weight: 0, afterBeginChance: 0 } : { options, weight, afterBeginChance };
+}
+
+function drawParticipant({ between, sometimes }: Draws, encodeStreams: boolean): Omit<ParticipantOptions, "afterBeginChance"> {
   return {
     workMsMean: between(0.3, 8),
     lockTimeoutMs: between(10, 200),
@@ -164,7 +190,7 @@ function drawSql({ between, sometimes }: Draws): SqlOptions {
   };
 }
 
-function drawWorkload({ between, sometimes, prng }: Draws): WorkloadOptions {
+function drawWorkload({ between, sometimes, prng }: Draws): Omit<WorkloadOptions, "tcc"> {
   return {
     thinkMsMean: between(250, 700),
     asked: between(0.5, 2),

@@ -6,6 +6,7 @@ import type { Answer } from "../coordinator/index.js";
 import type { BranchSpec, Vote } from "../txn/index.js";
 import type { Asked, Client } from "./client.js";
 import { encodeWork } from "./participant.js";
+import { planTries } from "./tcc-plan.js";
 import { registerStep, type Registers } from "./registers.js";
 import type { Attachment, ResourceManager, Work } from "./resource-manager.js";
 import { all, sleep, spawn, type Task } from "./task.js";
@@ -31,11 +32,16 @@ export interface WorkloadOptions {
   readonly timeoutMs: number;
   /** Weight of transactions that one branch decides, or none. */
   readonly alone: number;
+  /** Weight of transactions with branches that are tried. */
+  readonly tcc: number;
 }
 
 /** What all clients share. */
 export interface Shared {
+  /** Those that prepare. */
   readonly resources: readonly ResourceManager[];
+  /** Those that reserve. */
+  readonly services: readonly ResourceManager[];
   /** Of each life of each client, by client and resource. */
   readonly attachments: Map<string, Attachment>;
   readonly recent: Gid[];
@@ -52,13 +58,16 @@ export interface Shared {
   committed: number;
 }
 
-interface Planned {
+export interface Planned {
   readonly spec: BranchSpec;
   readonly resource: ResourceManager;
   readonly work: Work;
 }
 
 const RECENT_MAX = 30;
+/** Chance that a client does something else between its own try and its Commit, and how long. */
+const THINKS_CHANCE = 0.4;
+const THINKS_MS_MEAN = 600;
 /** Chance that a client enlists into a transaction that it never opened. */
 const UNOPENED_CHANCE = 0.03;
 
@@ -68,14 +77,14 @@ export function* lane(client: Client, shared: Shared, die: () => void): Task<voi
   for (;;) {
     yield* sleep(client.world, client.prng.exponential(shared.options.thinkMsMean));
     if (shared.stopped) continue;
-    const { asked, brought, mixed, enlisted, status, register, alone, dies } = shared.options;
+    const { asked, brought, mixed, enlisted, status, register, alone, tcc, dies } = shared.options;
     if (client.prng.chance(dies)) {
       // In the middle of whatever the lanes do a little later.
       client.world.after(client.prng.float() * 100, () => {
         if (client.alive(life)) die();
       });
     }
-    switch (choose(client.prng, [asked, brought, mixed, enlisted, status, register, alone])) {
+    switch (choose(client.prng, [asked, brought, mixed, enlisted, status, register, alone, tcc])) {
       case 0:
         yield* transfer(
           client,
@@ -115,6 +124,12 @@ export function* lane(client: Client, shared: Shared, die: () => void): Task<voi
         const branches = planAlone(client, shared);
         const style = branches.some(({ spec }) => spec.mode === "brought") ? "open" : "at-once";
         yield* transfer(client, shared, branches, style);
+        break;
+      }
+      case 7: {
+        const branches = planTries(client.prng, shared);
+        const atOnce = branches.every(({ spec }) => spec.mode === "asked");
+        yield* transfer(client, shared, branches, atOnce ? "at-once" : client.prng.chance(0.3) ? "enlist" : "open");
         break;
       }
       default:
@@ -189,8 +204,10 @@ function* transfer(client: Client, shared: Shared, branches: readonly Planned[],
   const gid = client.newGid();
   remember(shared, gid);
   const brought = branches.filter(({ spec }) => spec.mode === "brought");
+  // What a client tried itself the cluster cancels.
+  const prepared = brought.filter(({ spec }) => spec.kind !== "tcc");
   const specs = branches.map(({ spec }) => spec);
-  if (brought.length > 0 && client.prng.chance(options.reckless)) {
+  if (prepared.length > 0 && prepared.length === brought.length && client.prng.chance(options.reckless)) {
     yield* reckless(client, shared, gid, brought);
     return;
   }
@@ -216,10 +233,13 @@ function* transfer(client: Client, shared: Shared, branches: readonly Planned[],
     () => client.alive(life),
     brought.map((branch) => bring(client, shared, gid, branch)),
   );
+  // Business takes its time between a reservation and the decision, and its process may end meanwhile.
+  if (prepared.length < brought.length && client.prng.chance(THINKS_CHANCE))
+    yield* sleep(client.world, client.prng.exponential(THINKS_MS_MEAN));
   const refused = votes.some((vote) => vote === "no");
   // A client that has a no may say so by Commit with that vote, or abort.
   if ((refused && client.prng.chance(0.5)) || client.prng.chance(options.clientAborts)) {
-    yield* abort(client, shared, gid, brought);
+    yield* abort(client, shared, gid, prepared);
     return;
   }
   if (refused) shared.votedNo.add(gid);

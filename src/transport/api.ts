@@ -2,7 +2,17 @@
  * The face of the transport room: nodes' peer network, and the server for clients and participants.
  */
 import type { Logger, NodeId } from "../base/index.js";
-import type { BranchReply, ClientSession, Inquiry, InstanceId, Request, Answer, BranchCall, InquiryAnswer } from "../coordinator/index.js";
+import type {
+  Abilities,
+  BranchReply,
+  ClientSession,
+  Inquiry,
+  InstanceId,
+  Request,
+  Answer,
+  BranchCall,
+  InquiryAnswer,
+} from "../coordinator/index.js";
 import type { NetPort } from "../replica/ports.js";
 import type { NodeStatus, NodeView } from "../wire/index.js";
 import type { ZabInput } from "../zab/index.js";
@@ -65,8 +75,7 @@ export interface ClientServerHandlers {
   onClientUp(session: ClientSession, client: string): void;
   onClientDown(session: ClientSession): void;
   onRequests(session: ClientSession, requests: readonly { readonly request: number; readonly body: Request }[]): void;
-  /** `onePhase`: this instance knows one-phase commit. */
-  onInstanceUp(instance: InstanceId, participant: string, participantKind: string, onePhase: boolean): void;
+  onInstanceUp(instance: InstanceId, participant: string, participantKind: string, abilities: Abilities): void;
   onInstanceDown(instance: InstanceId): void;
   onReplies(instance: InstanceId, replies: readonly BranchReply[]): void;
   onInquiries(instance: InstanceId, inquiries: readonly Inquiry[]): void;

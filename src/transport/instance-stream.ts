@@ -147,11 +147,11 @@ export class InstanceStream extends Flushable {
     return this.#participant === undefined ? participantHelloProblem(hello) : "hello was sent twice";
   }
 
-  #hello({ participant, participantKind, instance, version, onePhase }: NonNullable<ParticipantFrame["hello"]>): void {
+  #hello({ participant, participantKind, instance, version, ...abilities }: NonNullable<ParticipantFrame["hello"]>): void {
     clearTimeout(this.#helloTimer);
     this.#participant = participant;
     this.#shared.log.info({ participant, participantKind, instance, version, remote: this.#stream.remote }, "a participant is attached");
     if (this.#shared.view() !== undefined) this.pushView();
-    this.#shared.handlers.onInstanceUp(this.instance, participant, participantKind, onePhase);
+    this.#shared.handlers.onInstanceUp(this.instance, participant, participantKind, abilities);
   }
 }

@@ -6,7 +6,7 @@
  */
 import { nameProblem } from "../base/index.js";
 import type { CheckBranches, RefusalReason, TxnLimits } from "./api.js";
-import type { BranchSpec, Vote } from "./command.js";
+import type { BranchKind, BranchSpec, Vote } from "./command.js";
 
 export interface Problem {
   readonly reason: RefusalReason;
@@ -36,6 +36,10 @@ export const checkBranches: CheckBranches = (branches, limits) => {
   }
   return checkTransactionBytes(bytes, limits);
 };
+
+export function kindOf({ kind }: BranchSpec): BranchKind {
+  return kind ?? "2pc";
+}
 
 function checkBranch(branch: BranchSpec, index: number, limits: TxnLimits): Problem | undefined {
   const name = nameProblem("branch id", branch.id) ?? nameProblem("participant", branch.participant);
@@ -73,7 +77,13 @@ export function checkVotes(
   let brought = 0;
   for (const branch of branches) {
     let count = 0;
-    for (const vote of votes) if (vote.branch === branch.id) count++;
+    for (const vote of votes) {
+      if (vote.branch !== branch.id) continue;
+      count++;
+      if (vote.vote === "read-only" && branch.kind === "tcc") {
+        return invalid(`votes says read-only for the TCC branch "${branch.id}"; a try votes yes or no`);
+      }
+    }
     if (branch.mode === "asked") {
       if (count > 0) return invalid(`votes names the asked branch "${branch.id}"; only brought branches bring a vote`);
       continue;
@@ -89,7 +99,8 @@ export function checkVotes(
 
 /**
  * The branch that alone decides a sealed list: asked, while every other one was brought and voted read-only. Undefined when more than
- * one may still vote, when a brought one holds a promise, and when nobody is asked.
+ * one may still vote, when a brought one holds a promise, when nobody is asked, and when one is of kind `tcc`: a reservation that its
+ * participant alone confirms would be no reservation.
  */
 export function soleVoter(
   branches: readonly BranchSpec[],
@@ -97,6 +108,7 @@ export function soleVoter(
 ): BranchSpec | undefined {
   let sole: BranchSpec | undefined;
   for (const branch of branches) {
+    if (branch.kind === "tcc") return undefined;
     if (branch.mode === "brought") continue;
     if (sole !== undefined) return undefined;
     sole = branch;

@@ -20,6 +20,12 @@ export type AbortReason = "vote-no" | "timeout" | "client" | "client-lost" | "in
  */
 export type BranchMode = "asked" | "brought";
 
+/**
+ * `2pc`: prepare, then commit or roll back; locks are held between. `tcc`: the same three calls under the names of their meaning for
+ * the business: try reserves, confirm takes what was reserved, cancel gives it back. See docs/protocol.md, condition 14.
+ */
+export type BranchKind = "2pc" | "tcc";
+
 export interface BranchSpec {
   /** Unique in its transaction; see NAME_PATTERN. */
   readonly id: string;
@@ -27,6 +33,8 @@ export interface BranchSpec {
   readonly mode: BranchMode;
   /** The work of an asked branch; empty for a brought one. */
   readonly payload: Uint8Array;
+  /** Absent: `2pc`. */
+  readonly kind?: BranchKind | undefined;
 }
 
 export type Vote = "yes" | "read-only" | "no";

@@ -60,6 +60,9 @@ function voteProblem(transaction: Transaction | undefined, command: Decide): Ref
     if (votedYes + votedReadOnly !== 1) {
       return refuse("incomplete-votes", `commit of ${gid} names branch "${branch.id}" ${votedYes + votedReadOnly} times, not once`, gid);
     }
+    if (votedReadOnly === 1 && branch.kind === "tcc") {
+      return refuse("incomplete-votes", `commit of ${gid} names the TCC branch "${branch.id}" read-only: a try votes yes or no`, gid);
+    }
     const brought = branch.vote;
     if (brought !== undefined && brought !== (votedYes === 1 ? "yes" : "read-only")) {
       return refuse("incomplete-votes", `commit of ${gid} contradicts the recorded vote "${brought}" of branch "${branch.id}"`, gid);
@@ -120,12 +123,12 @@ function votedBranches(branches: readonly BranchRecord[], command: Decide): read
 }
 
 function withVote(branch: BranchRecord, vote: "yes" | "read-only"): BranchRecord {
-  const { id, participant, mode, payload, done, heuristic } = branch;
-  return { id, participant, mode, payload, vote, done, heuristic };
+  const { id, participant, mode, payload, kind, done, heuristic } = branch;
+  return { id, participant, mode, payload, kind, vote, done, heuristic };
 }
 
-function acknowledged({ id, participant, mode, payload, vote, heuristic }: BranchRecord): BranchRecord {
-  return { id, participant, mode, payload, vote, done: true, heuristic };
+function acknowledged({ id, participant, mode, payload, kind, vote, heuristic }: BranchRecord): BranchRecord {
+  return { id, participant, mode, payload, kind, vote, done: true, heuristic };
 }
 
 /**
@@ -150,9 +153,10 @@ function store(tables: Tables, before: Transaction, next: Transaction): boolean 
 }
 
 function outcomeOf(transaction: Transaction, record: DecisionRecord): FinishedOutcome {
-  const branches = transaction.branches.map(({ id, participant, vote, heuristic }) => ({
+  const branches = transaction.branches.map(({ id, participant, kind, vote, heuristic }) => ({
     id,
     participant,
+    kind,
     vote,
     heuristic: heuristic === undefined ? undefined : heuristicText(heuristic.outcome, heuristic.by, heuristic.note),
   }));

@@ -7,7 +7,7 @@
 import { gidProblem, gidTimeMs } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult } from "./api.js";
-import { checkBranches, checkTimeout, checkTransactionBytes, checkVotes, soleVoter } from "./check.js";
+import { checkBranches, checkTimeout, checkTransactionBytes, checkVotes, kindOf, soleVoter } from "./check.js";
 import type { BranchSpec, Command, Decision, Vote } from "./command.js";
 import { refuse } from "./refusal.js";
 import type { Refused } from "./refusal.js";
@@ -80,7 +80,7 @@ export function applyEnlist(tables: Tables, command: Enlist): ApplyResult {
     if (sameBranch(recorded, branch)) return { kind: "enlisted", transaction };
     return refuse(
       "duplicate-branch",
-      `branch "${branch.id}" of transaction ${gid} is recorded with another participant, mode or payload; give the new branch its own id`,
+      `branch "${branch.id}" of transaction ${gid} is recorded with another participant, mode, kind or payload; give the new branch its own id`,
       gid,
     );
   }
@@ -242,7 +242,8 @@ export function findBranch(branches: readonly BranchRecord[], id: string): Branc
 
 /** The same work for the same participant. */
 export function sameBranch(a: BranchSpec, b: BranchSpec): boolean {
-  if (a.id !== b.id || a.participant !== b.participant || a.mode !== b.mode || a.payload.length !== b.payload.length) return false;
+  if (a.id !== b.id || a.participant !== b.participant || a.mode !== b.mode || kindOf(a) !== kindOf(b)) return false;
+  if (a.payload.length !== b.payload.length) return false;
   for (let i = 0; i < a.payload.length; i++) if (a.payload[i] !== b.payload[i]) return false;
   return true;
 }
@@ -273,7 +274,7 @@ function records(branches: readonly BranchSpec[], votes: readonly { readonly bra
 
 function record(branch: BranchSpec, vote: Vote | undefined): BranchRecord {
   const { id, participant, mode, payload } = branch;
-  return { id, participant, mode, payload, vote, done: false, heuristic: undefined };
+  return { id, participant, mode, payload, kind: kindOf(branch), vote, done: false, heuristic: undefined };
 }
 
 function insertSorted(branches: readonly BranchRecord[], added: BranchRecord): BranchRecord[] {

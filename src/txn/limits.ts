@@ -25,7 +25,10 @@ export const TXN_LIMITS: TxnLimits = Object.freeze({
 });
 
 /** What apply does is numbered: replicas of one cluster agree on the level before any behaviour behind a higher one is used. */
-export const FEATURE_LEVEL = 2;
+export const FEATURE_LEVEL = 3;
 
 /** From this level on a BEGIN may be delegated. A state that began below it never gets one. */
 export const DELEGATION_LEVEL = 2;
+
+/** From this level on a branch may be of kind `tcc`. A state that began below it never gets one. */
+export const TCC_LEVEL = 3;

@@ -62,10 +62,11 @@ export class ShapeTable {
       .child(outcome.reason ?? "");
     for (const branch of outcome.branches) {
       // A missing vote or heuristic needs a key that no present one has.
+      const vote = branch.vote ?? "";
       node = node
         .child(branch.id)
         .child(branch.participant)
-        .child(branch.vote ?? "")
+        .child(branch.kind === "tcc" ? `tcc ${vote}` : vote)
         .child(branch.heuristic ?? "");
     }
     let entry = node.entry;

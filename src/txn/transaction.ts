@@ -4,9 +4,10 @@
  * Values are immutable: a change replaces the object, so that a checkpoint may keep references to a moment while apply goes on.
  */
 import type { Gid, Zxid } from "../base/index.js";
-import type { AbortReason, BranchSpec, Decision, Vote } from "./command.js";
+import type { AbortReason, BranchKind, BranchSpec, Decision, Vote } from "./command.js";
 
 export interface BranchRecord extends BranchSpec {
+  readonly kind: BranchKind;
   /** A brought branch's vote, or the vote named in the decision; undefined while not known to the log. */
   readonly vote: Vote | undefined;
   /** The participant acknowledged the outcome durably. */
@@ -48,6 +49,7 @@ export interface FinishedOutcome {
   readonly branches: readonly {
     readonly id: string;
     readonly participant: string;
+    readonly kind: BranchKind;
     readonly vote: Vote | undefined;
     readonly heuristic: string | undefined;
   }[];

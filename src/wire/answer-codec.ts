@@ -13,6 +13,7 @@ import type { ProtoWriter } from "./proto-writer.js";
 type Of<K extends Answer["kind"]> = Extract<Answer, { kind: K }>;
 
 function writeBranchView(w: ProtoWriter, branch: BranchView): void {
+  w.bool(11, branch.kind === "tcc");
   if (branch.payload !== undefined) w.bytesPresent(10, branch.payload);
   if (branch.heuristic !== undefined) w.textPresent(9, branch.heuristic);
   if (branch.lastError !== undefined) w.textPresent(8, branch.lastError);
@@ -119,6 +120,7 @@ function readBranchViewMessage(r: ProtoReader): BranchView {
   let lastError: string | undefined;
   let heuristic: string | undefined;
   let payload: Uint8Array | undefined;
+  let tcc = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) id = r.text();
     else if (tag === 18) participant = r.text();
@@ -130,9 +132,11 @@ function readBranchViewMessage(r: ProtoReader): BranchView {
     else if (tag === 66) lastError = r.text();
     else if (tag === 74) heuristic = r.text();
     else if (tag === 82) payload = r.copy();
+    else if (tag === 88) tcc = r.bool();
     else r.skip(tag);
   }
-  const view = { id, participant, mode, vote, done, phase, attempts, lastError, heuristic };
+  const kind = tcc ? ("tcc" as const) : ("2pc" as const);
+  const view = { id, participant, mode, kind, vote, done, phase, attempts, lastError, heuristic };
   return payload === undefined ? view : { ...view, payload };
 }
 

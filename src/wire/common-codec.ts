@@ -72,7 +72,7 @@ export const EMPTY_BYTES = new Uint8Array(0);
 export function readBranch(r: ProtoReader): BranchSpec {
   let id = "";
   let participant = "";
-  let mode: BranchSpec["mode"] | undefined;
+  let mode: ReturnType<typeof BRANCH_MODE.required> | undefined;
   let payload: Uint8Array = EMPTY_BYTES;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) id = r.text();
@@ -81,13 +81,16 @@ export function readBranch(r: ProtoReader): BranchSpec {
     else if (tag === 34) payload = r.copy();
     else r.skip(tag);
   }
-  return { id, participant, mode: BRANCH_MODE.required(mode), payload };
+  const known = BRANCH_MODE.required(mode);
+  if (known === "tcc-asked") return { id, participant, mode: "asked", payload, kind: "tcc" };
+  if (known === "tcc-brought") return { id, participant, mode: "brought", payload, kind: "tcc" };
+  return { id, participant, mode: known, payload };
 }
 
 export function writeBranch(w: ProtoWriter, field: number, branch: BranchSpec): void {
   const mark = w.mark();
   w.bytes(4, branch.payload);
-  w.uint(3, BRANCH_MODE.code(branch.mode));
+  w.uint(3, BRANCH_MODE.code(branch.kind === "tcc" ? `tcc-${branch.mode}` : branch.mode));
   w.text(2, branch.participant);
   w.text(1, branch.id);
   w.message(field, mark);

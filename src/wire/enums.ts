@@ -55,7 +55,11 @@ type ListState = Extract<Request, { kind: "list" }>["state"];
 export const VOTE = new EnumTable<Vote>("vote", ["yes", "read-only", "no"]);
 export const DECISION = new EnumTable<Decision>("decision", ["commit", "abort"]);
 export const ABORT_REASON = new EnumTable<AbortReason>("reason", ["vote-no", "timeout", "client", "client-lost", "inquiry"]);
-export const BRANCH_MODE = new EnumTable<BranchMode>("mode", ["asked", "brought"]);
+/**
+ * A branch's mode and kind in one number: see records.proto. A version that knows only two-phase branches stops at the others, where a
+ * field of its own would be skipped and the branch be taken for what it is not.
+ */
+export const BRANCH_MODE = new EnumTable<BranchMode | `tcc-${BranchMode}`>("mode", ["asked", "brought", "tcc-asked", "tcc-brought"]);
 export const HEURISTIC = new EnumTable<HeuristicOutcome>("heuristic outcome", ["committed", "rolled-back", "mixed", "hazard"]);
 export const TRANSACTION_STATE = new EnumTable<Transaction["state"]>("transaction state", ["open", "sealed", "decided"]);
 export const REMEMBERED_OUTCOME = new EnumTable<ClientMemory["answers"][number]["outcome"]>("remembered outcome", [

@@ -4,7 +4,8 @@
  * A frame carries everything of one event-loop turn: never a message per operation.
  */
 import type { Gid, NodeId, Zxid } from "../base/index.js";
-import type { Answer, BranchPhase, BranchReply, Inquiry, InquiryAnswer, Request } from "../coordinator/index.js";
+import type { BranchKind } from "../txn/index.js";
+import type { Abilities, Answer, BranchPhase, BranchReply, Inquiry, InquiryAnswer, Request } from "../coordinator/index.js";
 
 /** A node's view of the cluster, pushed on every stream when it opens and whenever it changes. */
 export interface NodeView {
@@ -39,13 +40,12 @@ export interface ServerFrame {
 /** Participant instance to node. `hello` comes first, with everything that is in doubt there. */
 export interface ParticipantFrame {
   readonly hello:
-    | {
+    | (Abilities & {
         readonly participant: string;
         readonly participantKind: string;
         readonly instance: string;
         readonly version: string;
-        readonly onePhase: boolean;
-      }
+      })
     | undefined;
   readonly replies: readonly BranchReply[];
   readonly inquiries: readonly Inquiry[];
@@ -53,6 +53,7 @@ export interface ParticipantFrame {
 
 export interface FrameCall {
   readonly phase: BranchPhase;
+  readonly kind: BranchKind;
   readonly gid: Gid;
   readonly branch: string;
   readonly epoch: number;

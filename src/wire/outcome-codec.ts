@@ -27,6 +27,7 @@ function writeBranches(w: ProtoWriter, field: number, branches: readonly Finishe
   for (let i = branches.length - 1; i >= 0; i--) {
     const branch = branches[i] as FinishedBranch;
     const mark = w.mark();
+    w.bool(5, branch.kind === "tcc");
     if (branch.heuristic !== undefined) w.textPresent(4, branch.heuristic);
     w.uint(3, VOTE.code(branch.vote));
     w.text(2, branch.participant);
@@ -49,14 +50,16 @@ function readFinishedBranch(r: ProtoReader): FinishedBranch {
   let participant = "";
   let vote: FinishedBranch["vote"];
   let heuristic: string | undefined;
+  let tcc = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) id = r.text();
     else if (tag === 18) participant = r.text();
     else if (tag === 24) vote = VOTE.readOptional(r);
     else if (tag === 34) heuristic = r.text();
+    else if (tag === 40) tcc = r.bool();
     else r.skip(tag);
   }
-  return { id, participant, vote, heuristic };
+  return { id, participant, kind: tcc ? "tcc" : "2pc", vote, heuristic };
 }
 
 export function readOutcome(r: ProtoReader): FinishedOutcome {

@@ -3,7 +3,7 @@
  */
 import type { Gid } from "../base/index.js";
 import { unreachable } from "../base/index.js";
-import type { BranchPhase, BranchReply, Inquiry, InquiryAnswer } from "../coordinator/index.js";
+import type { Abilities, BranchPhase, BranchReply, Inquiry, InquiryAnswer } from "../coordinator/index.js";
 import type { Vote } from "../txn/index.js";
 import type { Codec } from "./codec-api.js";
 import { EMPTY_BYTES, pushBounded, readGid, readGidBranch, readNothing, writeGidBranches } from "./common-codec.js";
@@ -142,21 +142,31 @@ function readReply(r: ProtoReader): BranchReply {
   return replyOf(BRANCH_PHASE.required(phase), gid, branch, result);
 }
 
+const TWO_PHASE: Abilities["kinds"] = ["2pc"];
+const TCC_ONLY: Abilities["kinds"] = ["tcc"];
+const BOTH: Abilities["kinds"] = ["2pc", "tcc"];
+
 function readHello(r: ProtoReader): Hello {
   let participant = "";
   let participantKind = "";
   let instance = "";
   let version = "";
   let onePhase = false;
+  let afterBegin = false;
+  let tcc = false;
+  let tccOnly = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 10) participant = r.text();
     else if (tag === 18) participantKind = r.text();
     else if (tag === 26) instance = r.text();
     else if (tag === 34) version = r.text();
     else if (tag === 40) onePhase = r.bool();
+    else if (tag === 48) afterBegin = r.bool();
+    else if (tag === 56) tcc = r.bool();
+    else if (tag === 64) tccOnly = r.bool();
     else r.skip(tag);
   }
-  return { participant, participantKind, instance, version, onePhase };
+  return { participant, participantKind, instance, version, onePhase, afterBegin, kinds: tccOnly ? TCC_ONLY : tcc ? BOTH : TWO_PHASE };
 }
 
 function readParticipantFrame(r: ProtoReader): ParticipantFrame {
@@ -180,6 +190,9 @@ export const participantFrameCodec: Codec<ParticipantFrame> = {
     writeReplies(w, 2, replies);
     if (hello !== undefined) {
       const mark = w.mark();
+      w.bool(8, !hello.kinds.includes("2pc"));
+      w.bool(7, hello.kinds.includes("tcc"));
+      w.bool(6, hello.afterBegin);
       w.bool(5, hello.onePhase);
       w.text(4, hello.version);
       w.text(3, hello.instance);
@@ -198,6 +211,7 @@ function writeCalls(w: ProtoWriter, field: number, calls: readonly FrameCall[]):
   for (let i = calls.length - 1; i >= 0; i--) {
     const call = calls[i] as FrameCall;
     const mark = w.mark();
+    w.bool(7, call.kind === "tcc");
     w.bytes(6, call.payload);
     w.uint(5, call.attempt);
     w.uint(4, call.epoch);
@@ -215,6 +229,7 @@ function readCall(r: ProtoReader): FrameCall {
   let epoch = 0;
   let attempt = 0;
   let payload: Uint8Array = EMPTY_BYTES;
+  let tcc = false;
   for (let tag = r.tag(); tag !== 0; tag = r.tag()) {
     if (tag === 8) phase = BRANCH_PHASE.read(r);
     else if (tag === 18) gid = readGid(r);
@@ -222,9 +237,10 @@ function readCall(r: ProtoReader): FrameCall {
     else if (tag === 32) epoch = r.uint32();
     else if (tag === 40) attempt = r.uint32();
     else if (tag === 50) payload = r.view();
+    else if (tag === 56) tcc = r.bool();
     else r.skip(tag);
   }
-  return { phase: BRANCH_PHASE.required(phase), gid, branch, epoch, attempt, payload };
+  return { phase: BRANCH_PHASE.required(phase), kind: tcc ? "tcc" : "2pc", gid, branch, epoch, attempt, payload };
 }
 
 function writeInquiryAnswers(w: ProtoWriter, field: number, answers: readonly InquiryAnswer[]): void {

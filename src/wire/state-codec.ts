@@ -83,7 +83,8 @@ function readBranchRecord(r: ProtoReader): BranchRecord {
     else r.skip(tag);
   }
   if (spec === undefined) throw new WireError("a branch without its spec");
-  return { id: spec.id, participant: spec.participant, mode: spec.mode, payload: spec.payload, vote, done, heuristic };
+  const { id, participant, mode, payload, kind = "2pc" } = spec;
+  return { id, participant, mode, payload, kind, vote, done, heuristic };
 }
 
 function writeDecision(w: ProtoWriter, field: number, record: DecisionRecord): void {

@@ -38,10 +38,12 @@ function instance(node: number): InstancePeer {
 }
 
 function prepare(gid: Gid, payload: Uint8Array = setting("a", "1"), epoch = 1): FrameCall {
-  return { phase: "prepare", gid, branch: "bank", epoch, attempt: 1, payload };
+  return { phase: "prepare", kind: "2pc", gid, branch: "bank", epoch, attempt: 1, payload };
 }
 
-const settle = (gid: Gid, phase: "commit" | "rollback"): FrameCall => ({ phase, gid, branch: "bank", epoch: 1, attempt: 1, payload: NONE });
+const settle = (gid: Gid, phase: "commit" | "rollback"): FrameCall => ({
+  ...{ phase, kind: "2pc", gid, branch: "bank", epoch: 1, attempt: 1, payload: NONE },
+});
 
 async function attachEverywhere(): Promise<void> {
   await quorate.attach(bank);

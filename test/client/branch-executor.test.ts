@@ -89,6 +89,19 @@ function room(limits: Partial<ExecutorLimits> = {}): Room {
   return { participant, executor: new BranchExecutor(participant, { ...DEFAULT_LIMITS, ...limits }, handlers), replies, voted };
 }
 
+describe("kinds of branches", () => {
+  test("one that the participant does not take is a no that says so, and reaches nobody", () => {
+    const { participant, executor, replies } = room();
+    executor.prepare(newRef(), 1, NONE, "n1", "tcc");
+    expect(participant.phases).toEqual([]);
+    expect(replies[0]?.reply.result).toEqual({
+      kind: "vote",
+      vote: "no",
+      detail: 'participant "gated" takes branches of kind 2pc only, and this one is tcc',
+    });
+  });
+});
+
 describe("calls of one branch", () => {
   test("run one after another", async () => {
     const { participant, executor } = room();

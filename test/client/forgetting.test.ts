@@ -139,7 +139,7 @@ describe("an attached participant", () => {
     peer?.view({ ...cluster.node(2).view, clusterId: "another", forgottenBelowMs: START_MS + 9_000 });
     // A call behind it proves that it has arrived.
     const gid = newGid(Date.now(), new Prng("forgetting").uint32);
-    peer?.call({ phase: "rollback", gid, branch: "bank", epoch: 1, attempt: 1, payload: new Uint8Array() });
+    peer?.call({ phase: "rollback", kind: "2pc", gid, branch: "bank", epoch: 1, attempt: 1, payload: new Uint8Array() });
     await until("arrived", () => bank.calls.includes("rollback"));
     expect(bank.floors).toEqual([]);
     cluster.node(3).setView({ forgottenBelowMs: START_MS });

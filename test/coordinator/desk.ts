@@ -59,8 +59,8 @@ export class Desk {
    */
   constructor(options: Partial<CoordinatorOptions> = {}, onePhase = false) {
     this.coordinator = createCoordinator(this.state, { ...OPTIONS, ...options }, this.random, () => this.stampMs);
-    this.coordinator.instanceUp(1, "orders", "kv", this.nowMs, onePhase);
-    this.coordinator.instanceUp(2, "stock", "kv", this.nowMs, onePhase);
+    this.coordinator.instanceUp(1, "orders", "kv", this.nowMs, { onePhase });
+    this.coordinator.instanceUp(2, "stock", "kv", this.nowMs, { onePhase });
     this.establish();
     this.commitAll();
   }

@@ -48,7 +48,7 @@ export class TestParticipant {
     this.#instances.set(instance, node);
     // Some instances are of a version that knows no one-phase commit; in the end all know it.
     const onePhase = !this.#world.faulty || this.#world.random.chance(0.85);
-    node.coordinator.instanceUp(instance, this.name, "kv", this.#world.nowMs, onePhase);
+    node.coordinator.instanceUp(instance, this.name, "kv", this.#world.nowMs, { onePhase });
     for (const row of this.#inDoubt(0)) this.#world.inquire(node, instance, row.gid, row.branch);
     this.#world.flush(node);
   }

@@ -43,12 +43,13 @@ async function explore(names: readonly string[], statesMax: number, planted?: Mu
 describe("the small worlds", () => {
   test("every run of them keeps the rules, and all that should be reached is", async () => {
     const results = await explore(
-      ["commit", "commit-read-only", "commit-failover-promised", "broadcast", "reelection", "two-of-three"],
+      ["commit", "commit-read-only", "commit-mixed", "commit-failover-promised", "broadcast", "reelection", "two-of-three"],
       500_000,
     );
     const reached: Readonly<Record<string, readonly string[]>> = {
       commit: ["told commit", "told abort", "both committed", "both rolled back"],
       "commit-read-only": ["committed with a reader", "committed with readers only", "duplicate rolled back"],
+      "commit-mixed": ["told commit", "both committed", "cancelled before it was tried", "late try refused"],
       "commit-failover-promised": ["failed over", "commit after a failover", "both committed"],
       broadcast: ["leader of epoch 1", "2 entries delivered"],
       reelection: ["leader of epoch 1", "leader of epoch 2", "1 entries delivered"],
@@ -85,6 +86,9 @@ describe("planted bugs", () => {
     ["63", "commit-read-only", "whose row is none is told to commit"],
     ["64", "commit-read-only", "is prepared for ever"],
     ["65", "commit-delegated", "leader 2 proposes commit, the participant's row is prepared"],
+    ["70", "commit-mixed", "tried too early: leader 1 asks a, its applied log holds no BEGIN"],
+    ["72", "commit-mixed", "tries first: leader 1 asks b to prepare, and a has reserved nothing"],
+    ["75", "commit-failover-mixed", "tries first: leader 2 asks b to prepare, and a has reserved nothing"],
   ])("%s is found in %s", async (mutant, world, message) => {
     const result = (await explore([world], 100_000, known(mutant))).get(world);
     expect(result?.violation?.message).toContain(message);

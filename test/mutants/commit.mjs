@@ -165,7 +165,7 @@ export const COMMIT_MUTANTS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: `    else this.#prepare(drive, nowMs);
+        find: `    else this.#asking.ask(drive, nowMs);
     this.#decideIfReady(drive);
   }
 

@@ -23,8 +23,8 @@ export const CUT_MUTANTS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: 'if (drive.delegate !== undefined) drive.delegate.phase = "one-phase";\n    else this.#prepare(drive, nowMs);',
-        replace: "if (drive.delegated) this.#commitInOnePhase(drive, nowMs);\n    else this.#prepare(drive, nowMs);",
+        find: 'if (drive.delegate !== undefined) drive.delegate.phase = "one-phase";\n    else this.#asking.ask(drive, nowMs);',
+        replace: "if (drive.delegated) this.#asking.commitInOnePhase(drive, nowMs);\n    else this.#asking.ask(drive, nowMs);",
       },
     ],
   },
@@ -96,8 +96,8 @@ export const CUT_MUTANTS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: "if (drive.delegated) this.#commitInOnePhase(drive, nowMs);\n    else this.#prepare(drive, nowMs);",
-        replace: "this.#prepare(drive, nowMs);",
+        find: "if (drive.delegated) this.#asking.commitInOnePhase(drive, nowMs);\n    else this.#asking.ask(drive, nowMs);",
+        replace: "this.#asking.ask(drive, nowMs);",
       },
       {
         file: "coordinator/decider.ts",

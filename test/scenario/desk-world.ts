@@ -2,7 +2,8 @@
  * Commands of scenarios over the real driver and state machine: one leader at a desk, whose log commits and whose participants answer
  * when the script says so. Transactions are named t1, t2, ... in the script; traces use the same names.
  */
-import type { BranchSpec, Command, Vote } from "../../src/txn/index.js";
+import type { BranchKind, BranchSpec, Command, Vote } from "../../src/txn/index.js";
+import { phaseName } from "../../src/coordinator/index.js";
 import type { Answer } from "../../src/coordinator/index.js";
 import { must, type Gid } from "../../src/base/index.js";
 import { asked, brought, Desk } from "../coordinator/desk.js";
@@ -17,6 +18,8 @@ export class DeskWorld implements Interpreter {
   #request = 0;
   #lastInquiry: string | undefined;
   #answered: string[] = [];
+  /** Calls of the last command. */
+  #called: string[] = [];
 
   constructor(_words: Words) {
     this.#desk.takeAnswers();
@@ -36,6 +39,7 @@ export class DeskWorld implements Interpreter {
       this.#expect(words);
       return;
     }
+    this.#called = [];
     this.#lines.push([verb, ...plain, ...[...words.named].map(([name, value]) => `${name}=${value}`)].join(" "));
     const [first = ""] = plain;
     switch (verb) {
@@ -62,12 +66,13 @@ export class DeskWorld implements Interpreter {
         desk.vote(this.#gid(first), plain[1] ?? "", voteOf(plain[2] ?? ""), instanceOf(words), words.named.get("detail") ?? "");
         break;
       case "done": {
-        const [, branch = "", phase] = plain;
+        const [, branch = "", called = ""] = plain;
+        const phase = TCC_PHASES.get(called) ?? called;
         if (phase === "one-phase") {
           desk.committed(this.#gid(first), branch, instanceOf(words));
           break;
         }
-        if (phase !== "commit" && phase !== "rollback") throw new Error("done GID BRANCH commit, rollback or one-phase");
+        if (phase !== "commit" && phase !== "rollback") throw new Error("done GID BRANCH commit, confirm, rollback, cancel or one-phase");
         desk.done(this.#gid(first), branch, phase, instanceOf(words));
         break;
       }
@@ -128,7 +133,11 @@ export class DeskWorld implements Interpreter {
         desk.establish();
         break;
       case "attach":
-        desk.coordinator.instanceUp(instanceOf(words), first, "kv", desk.nowMs, words.named.get("one-phase") === "yes");
+        desk.coordinator.instanceUp(instanceOf(words), first, "kv", desk.nowMs, {
+          onePhase: words.named.get("one-phase") === "yes",
+          afterBegin: words.named.get("after-begin") === "yes",
+          kinds: (words.named.get("kinds") ?? "2pc").split(",").map(kindNamed),
+        });
         desk.drain();
         break;
       case "detach":
@@ -157,8 +166,11 @@ export class DeskWorld implements Interpreter {
       this.#seen.add(command);
       say(`proposes ${this.#commandWords(command)}`);
     }
-    for (const { instance, phase, gid, branch, epoch, attempt } of desk.calls)
-      say(`calls ${instance} ${phase} ${this.#nameOf(gid)}/${branch} epoch=${epoch} attempt=${attempt}`);
+    for (const { instance, phase, kind, gid, branch, epoch, attempt } of desk.calls) {
+      const words = `${instance} ${phaseName(kind, phase)} ${this.#nameOf(gid)}/${branch}`;
+      this.#called.push(words);
+      say(`calls ${words} epoch=${epoch} attempt=${attempt}`);
+    }
     desk.calls = [];
     for (const { request, answer } of desk.answers) {
       const words = this.#answerWords(answer);
@@ -185,6 +197,8 @@ export class DeskWorld implements Interpreter {
           return desk.proposed.map((command) => this.#commandWords(command).split(" ").slice(0, 3).join(" ")).join(", ");
         case "answered":
           return this.#answered.at(-1)?.split(" ").slice(0, rest.length).join(" ") ?? "";
+        case "called":
+          return this.#called.length === 0 ? "nothing" : this.#called.join(", ");
         case "inquiry":
           return this.#lastInquiry ?? "none";
         case "state":
@@ -272,8 +286,19 @@ export class DeskWorld implements Interpreter {
   }
 }
 
-/** `b1` is asked of orders, `b2@stock` of stock, `b3!` and `b3!@stock` are brought by the client, `b4*70000` has so many bytes of work. */
+const TCC_PHASES: ReadonlyMap<string, string> = new Map([
+  ["confirm", "commit"],
+  ["cancel", "rollback"],
+]);
+
+function kindNamed(word: string): BranchKind {
+  if (word !== "2pc" && word !== "tcc") throw new Error(`"${word}" is no kind`);
+  return word;
+}
+
+/** `b1` is asked of orders, `b2@stock` of stock, `b3!` and `b3!@stock` are brought by the client, `b4*70000` has so many bytes of work, `tcc:b5` is tried. */
 function branchOf(word: string): BranchSpec {
+  if (word.startsWith("tcc:")) return { ...branchOf(word.slice("tcc:".length)), kind: "tcc" };
   const [name = "", participant = "orders"] = word.split("@");
   const [id = "", size] = name.split("*");
   if (size !== undefined) return { ...asked(id, participant), payload: new Uint8Array(Number(size)) };
@@ -281,7 +306,9 @@ function branchOf(word: string): BranchSpec {
 }
 
 function branchWords(branches: readonly BranchSpec[]): string {
-  return branches.map(({ id, participant, mode }) => `${id}${mode === "brought" ? "!" : ""}@${participant}`).join(" ");
+  return branches
+    .map(({ id, participant, mode, kind }) => `${kind === "tcc" ? "tcc:" : ""}${id}${mode === "brought" ? "!" : ""}@${participant}`)
+    .join(" ");
 }
 
 function voteOf(word: string): Vote {

@@ -1,5 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { Prng } from "../../src/base/index.js";
+import { PLAIN_ABILITIES } from "../../src/coordinator/index.js";
 import type { BranchCall, BranchReply } from "../../src/coordinator/index.js";
 import { Failpoints, parseFailpoints } from "../../src/server/failpoints.js";
 import { MESSAGE_POINTS, MessageFaults } from "../../src/server/message-faults.js";
@@ -90,8 +91,8 @@ describe("at the ports", () => {
       onInstanceDown: () => undefined,
       onReplies: (instance: number) => got.push(instance),
     } as unknown as ClientServerHandlers);
-    handlers.onInstanceUp(1, "bank", "kv", false);
-    handlers.onInstanceUp(2, "bank", "kv", false);
+    handlers.onInstanceUp(1, "bank", "kv", PLAIN_ABILITIES);
+    handlers.onInstanceUp(2, "bank", "kv", PLAIN_ABILITIES);
     handlers.onReplies(1, [reply]);
     handlers.onReplies(2, [reply]);
     handlers.onInstanceDown(1);

@@ -4,7 +4,7 @@
 import { Client, credentials, Metadata } from "@grpc/grpc-js";
 import type { ClientDuplexStream, ServiceError, StatusObject } from "@grpc/grpc-js";
 import { nodeId } from "../../src/base/index.js";
-import type { Answer, BranchReply, Inquiry, Request } from "../../src/coordinator/index.js";
+import type { Abilities, Answer, BranchReply, Inquiry, Request } from "../../src/coordinator/index.js";
 import { asBytes, toBuffer } from "../../src/transport/bytes.js";
 import { createClientServer } from "../../src/transport/index.js";
 import type { ClientServer, ClientServerHandlers, ClientServerOptions } from "../../src/transport/index.js";
@@ -30,7 +30,7 @@ export type Event =
       readonly instance: number;
       readonly participant: string;
       readonly participantKind: string;
-      readonly onePhase: boolean;
+      readonly abilities: Abilities;
     }
   | { readonly kind: "instance-down"; readonly instance: number }
   | { readonly kind: "reply"; readonly instance: number; readonly reply: BranchReply }
@@ -78,8 +78,8 @@ export async function startServer(
       onRequests: (session, requests) => {
         for (const { request, body } of requests) events.add({ kind: "request", session, request, body });
       },
-      onInstanceUp: (instance, participant, participantKind, onePhase) =>
-        events.add({ kind: "instance-up", instance, participant, participantKind, onePhase }),
+      onInstanceUp: (instance, participant, participantKind, abilities) =>
+        events.add({ kind: "instance-up", instance, participant, participantKind, abilities }),
       onInstanceDown: (instance) => events.add({ kind: "instance-down", instance }),
       onReplies: (instance, replies) => {
         for (const reply of replies) events.add({ kind: "reply", instance, reply });

@@ -216,7 +216,8 @@ describe("what a client may not do", () => {
 });
 
 describe("a participant instance's stream", () => {
-  const hello = { participant: "orders", participantKind: "kv", instance: "pid 1", version: "1", onePhase: true };
+  const abilities = { onePhase: true, afterBegin: true, kinds: ["tcc"] } as const;
+  const hello = { participant: "orders", participantKind: "kv", instance: "pid 1", version: "1", ...abilities };
 
   test("attaches with its doubts, takes calls, sends replies, gets answers", async () => {
     const one = await start();
@@ -226,12 +227,12 @@ describe("a participant instance's stream", () => {
     const inquiry = await one.events.find(({ kind }) => kind === "inquiry");
     const instance = inquiry.kind === "inquiry" ? inquiry.instance : 0;
     expect(one.events.all).toEqual([
-      { kind: "instance-up", instance, participant: "orders", participantKind: "kv", onePhase: true },
+      { kind: "instance-up", instance, participant: "orders", participantKind: "kv", abilities },
       { kind: "inquiry", instance, inquiry: { gid, branch: "b" } },
     ]);
     expect((await stream.frames.find(() => true)).view).toEqual(VIEW);
 
-    const call = { phase: "prepare" as const, gid, branch: "c", epoch: 3, attempt: 1, payload: new Uint8Array([5]) };
+    const call = { phase: "prepare" as const, kind: "tcc" as const, gid, branch: "c", epoch: 3, attempt: 1, payload: new Uint8Array([5]) };
     for (let i = 0; i < 10; i++) one.server.call({ instance, ...call });
     one.server.inquiryAnswers(instance, [{ gid, branch: "b", answer: "commit" }]);
     const frame = await stream.frames.find(({ calls }) => calls.length > 0);
@@ -270,7 +271,7 @@ describe("a participant instance's stream", () => {
     const up = await one.events.find(({ kind }) => kind === "instance-up");
     const instance = up.kind === "instance-up" ? up.instance : 0;
     for (let attempt = 1; attempt <= 12; attempt++) {
-      one.server.call({ instance, phase: "prepare", gid, branch: "b", epoch: 1, attempt, payload: new Uint8Array(60_000) });
+      one.server.call({ instance, phase: "prepare", kind: "2pc", gid, branch: "b", epoch: 1, attempt, payload: new Uint8Array(60_000) });
     }
     await stream.frames.find(({ calls }) => calls.some(({ attempt }) => attempt === 12));
     expect(stream.frames.all.flatMap(({ calls }) => calls.map(({ attempt }) => attempt))).toEqual(

@@ -19,6 +19,7 @@ function outcome(gid: Gid, variant = 0): FinishedOutcome {
     branches: Array.from({ length: variant % 3 }, (_, i) => ({
       id: `b${i}`,
       participant: variant % 7 === 0 ? "orders" : "stock",
+      kind: variant % 5 === 0 ? ("tcc" as const) : ("2pc" as const),
       vote: i === 0 ? ("yes" as const) : undefined,
       heuristic: variant % 11 === 0 ? `mixed ${variant}` : undefined,
     })),

@@ -49,12 +49,17 @@ export const zxidValue: Arbitrary<Zxid> = fc.record({ epoch: uint32, counter: sa
 const maybe = <T>(arbitrary: Arbitrary<T>): Arbitrary<T | undefined> => fc.option(arbitrary, { nil: undefined });
 const list = <T>(arbitrary: Arbitrary<T>): Arbitrary<T[]> => fc.array(arbitrary, { maxLength: 4 });
 
-export const branch: Arbitrary<BranchSpec> = fc.record({
-  id: name,
-  participant: name,
-  mode: fc.constantFrom("asked", "brought"),
-  payload: bytes,
-});
+export const branch: Arbitrary<BranchSpec> = fc.record(
+  {
+    id: name,
+    participant: name,
+    mode: fc.constantFrom("asked", "brought"),
+    payload: bytes,
+    kind: fc.constant("tcc" as const),
+  },
+  { requiredKeys: ["id", "participant", "mode", "payload"] },
+);
+const branchKind = fc.constantFrom("2pc" as const, "tcc" as const);
 const vote = fc.constantFrom("yes" as const, "read-only" as const, "no" as const);
 const votes = list(fc.record({ branch: name, vote }));
 const decision = fc.constantFrom("commit" as const, "abort" as const);
@@ -98,6 +103,7 @@ const branchRecord: Arbitrary<BranchRecord> = fc.record({
   participant: name,
   mode: fc.constantFrom("asked", "brought"),
   payload: bytes,
+  kind: branchKind,
   vote: maybe(vote),
   done: fc.boolean(),
   heuristic: maybe(fc.record({ outcome: text, by: text, note: text })),
@@ -109,7 +115,7 @@ const finished: Arbitrary<FinishedOutcome> = fc.record({
   reason,
   zxid: zxidValue,
   stampMs: safe,
-  branches: list(fc.record({ id: name, participant: name, vote: maybe(vote), heuristic: maybe(text) })),
+  branches: list(fc.record({ id: name, participant: name, kind: branchKind, vote: maybe(vote), heuristic: maybe(text) })),
 });
 const outcomePage: Arbitrary<OutcomePage> = fc
   .record({
@@ -119,7 +125,7 @@ const outcomePage: Arbitrary<OutcomePage> = fc
         group: name,
         decision,
         reason,
-        branches: list(fc.record({ id: name, participant: name, vote: maybe(vote), heuristic: maybe(text) })),
+        branches: list(fc.record({ id: name, participant: name, kind: branchKind, vote: maybe(vote), heuristic: maybe(text) })),
       }),
       { minLength: 1, maxLength: 4 },
     ),
@@ -244,6 +250,7 @@ const branchView: Arbitrary<BranchView> = fc.record({
   id: name,
   participant: name,
   mode: name,
+  kind: branchKind,
   vote: maybe(vote),
   done: fc.boolean(),
   phase: name,
@@ -331,12 +338,18 @@ export const reply: Arbitrary<BranchReply> = fc.oneof(
   fc.record({ phase: anyPhase, gid: gidText, branch: name, result: fc.record({ kind: kind("failed"), detail: text }) }),
 );
 export const participantFrame: Arbitrary<ParticipantFrame> = fc.record({
-  hello: maybe(fc.record({ participant: name, participantKind: name, instance: text, version: text, onePhase: fc.boolean() })),
+  hello: maybe(
+    fc.record({
+      ...{ participant: name, participantKind: name, instance: text, version: text, onePhase: fc.boolean(), afterBegin: fc.boolean() },
+      kinds: fc.constantFrom(["2pc" as const], ["tcc" as const], ["2pc" as const, "tcc" as const]),
+    }),
+  ),
   replies: list(reply),
   inquiries: list(gidBranch),
 });
 const call: Arbitrary<FrameCall> = fc.record({
   phase: anyPhase,
+  kind: branchKind,
   gid: gidText,
   branch: name,
   epoch: uint32,

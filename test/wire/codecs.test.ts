@@ -6,6 +6,7 @@ import fc from "fast-check";
 import type { Arbitrary } from "fast-check";
 import protobuf from "protobufjs";
 import { describe, expect, test } from "vitest";
+import type { Gid } from "../../src/base/index.js";
 import type { Request } from "../../src/coordinator/index.js";
 import { join } from "node:path";
 import type { Codec } from "../../src/wire/index.js";
@@ -285,6 +286,14 @@ describe("what must not be guessed", () => {
   test("an enum value of a later version is a WireError", () => {
     const bytes = generic.encodeGeneric("LogRecord", { stampMs: 5, decide: { gid: "q-1", decision: 9 } });
     expect(() => codecs.command.decode(bytes)).toThrow("decision has the unknown value 9");
+  });
+
+  test("a branch that is tried has a mode of its own, which a version that knows none of it stops at", () => {
+    const branch = { id: "b", participant: "p", mode: "asked" as const, payload: new Uint8Array(0), kind: "tcc" as const };
+    const bytes = codecs.command.encode({ stampMs: 5, command: { kind: "ENLIST", gid: "q-1" as Gid, branch } });
+    expect(generic.plain("LogRecord", bytes)).toMatchObject({ enlist: { branch: { mode: "BRANCH_MODE_TCC_ASKED" } } });
+    const later = generic.encodeGeneric("LogRecord", { stampMs: 5, enlist: { gid: "q-1", branch: { id: "b", mode: 5 } } });
+    expect(() => codecs.command.decode(later)).toThrow("mode has the unknown value 5");
   });
 
   test("a vote in answer to commit, and done in answer to prepare, are WireErrors", () => {

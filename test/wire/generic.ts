@@ -49,7 +49,7 @@ const zx = (value: Zxid | undefined): Generic | undefined =>
 const branchSpec = (b: BranchSpec): Generic => ({
   id: b.id,
   participant: b.participant,
-  mode: enumName("BRANCH_MODE", b.mode),
+  mode: enumName("BRANCH_MODE", b.kind === "tcc" ? `tcc-${b.mode}` : b.mode),
   payload: b.payload,
 });
 const branchVote = (v: { readonly branch: string; readonly vote: string }): Generic => ({
@@ -151,7 +151,13 @@ export function storedValue(change: StateChange): { readonly message: string; re
             decision: enumName("DECISION", s.decision),
             reason: enumName("ABORT_REASON", s.reason),
             branches: s.branches.map((b) =>
-              present({ id: b.id, participant: b.participant, vote: enumName("VOTE", b.vote), heuristic: b.heuristic }),
+              present({
+                id: b.id,
+                participant: b.participant,
+                vote: enumName("VOTE", b.vote),
+                heuristic: b.heuristic,
+                tcc: b.kind === "tcc",
+              }),
             ),
           })),
           rows: bytes,
@@ -169,7 +175,13 @@ export function storedValue(change: StateChange): { readonly message: string; re
           zxid: zx(o.zxid),
           stampMs: o.stampMs,
           branches: o.branches.map((b) =>
-            present({ id: b.id, participant: b.participant, vote: enumName("VOTE", b.vote), heuristic: b.heuristic }),
+            present({
+              id: b.id,
+              participant: b.participant,
+              tcc: b.kind === "tcc",
+              vote: enumName("VOTE", b.vote),
+              heuristic: b.heuristic,
+            }),
           ),
         },
       };
@@ -351,6 +363,7 @@ const transactionView = (t: TransactionView): Generic =>
         id: b.id,
         participant: b.participant,
         mode: b.mode,
+        tcc: b.kind === "tcc",
         vote: enumName("VOTE", b.vote),
         done: b.done,
         phase: b.phase,
@@ -438,13 +451,17 @@ function reply(r: BranchReply): Generic {
   }
 }
 
+function participantHello({ kinds, ...hello }: NonNullable<ParticipantFrame["hello"]>): Generic {
+  return { ...hello, tcc: kinds.includes("tcc"), tccOnly: !kinds.includes("2pc") };
+}
+
 export const participantFrame = (f: ParticipantFrame): Generic =>
-  present({ hello: f.hello, replies: f.replies.map(reply), inquiries: f.inquiries });
+  present({ hello: f.hello === undefined ? undefined : participantHello(f.hello), replies: f.replies.map(reply), inquiries: f.inquiries });
 
 export const coordinatorFrame = (f: CoordinatorFrame): Generic =>
   present({
     view: f.view === undefined ? undefined : nodeView(f.view),
-    calls: f.calls.map((c) => ({ ...c, phase: enumName("BRANCH_PHASE", c.phase) })),
+    calls: f.calls.map(({ kind, ...c }) => ({ ...c, phase: enumName("BRANCH_PHASE", c.phase), tcc: kind === "tcc" })),
     answers: f.answers.map((a) => ({ ...a, answer: enumName("ANSWER", a.answer) })),
   });
 
