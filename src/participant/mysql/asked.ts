@@ -13,6 +13,7 @@ import { insertRowSql, readOutcome } from "./outcomes.js";
 import { decodeMysqlPayload } from "./payload.js";
 import { parseParticipantRow, participantRowSql } from "./schema.js";
 import { ERRNO, errnoOf, isTemporary, Session, sqlMessage, type MysqlHeader } from "./session.js";
+import { shapeOf } from "./sql-text.js";
 import { beginBranch, changedForGood, CHANGED_FOR_GOOD, discardBranch, isPrepared } from "./xa.js";
 import { no, prepareBranch, YES } from "./xa-prepare.js";
 
@@ -89,6 +90,7 @@ export async function runStatements(
 ): Promise<string | undefined> {
   try {
     for (const statement of statements) {
+      if (!shapeOf(statement.sql).harmless) session.spoil();
       const problem = await run(session, statement);
       if (problem !== undefined) return await withNote(session, problem);
     }

@@ -106,7 +106,11 @@ class MysqlBranch implements BroughtBranch<MysqlHandle> {
     }
     if (this.#first && !shape.writing) this.#before = rowsWritten(this.#session).catch(() => undefined);
     this.#first = false;
-    if (!shape.harmless) this.#certain = false;
+    if (!shape.harmless) {
+      this.#certain = false;
+      // Somebody else shall not get a connection on which a SET, a CALL or the like ran.
+      this.#session.spoil();
+    }
     const query = this.#session.passOn(method, sql, values);
     this.#underway.add(query);
     try {
@@ -181,19 +185,13 @@ class MysqlBranch implements BroughtBranch<MysqlHandle> {
     this.#state = "ended";
     await this.#session.run(`xa end ${this.#xid}`);
     await this.#session.run(`xa commit ${this.#xid} one phase`);
-    this.#end();
+    this.#session.release();
     return { vote: "read-only", detail: "" };
   }
 
   async #discard(): Promise<void> {
     await discardBranch(this.#session, this.#xid);
-    this.#end();
-  }
-
-  /** A connection on which a SET, a CALL or the like ran may not be what it was: somebody else shall not get it. */
-  #end(): void {
-    if (this.#certain) this.#session.release();
-    else this.#session.destroy();
+    this.#session.release();
   }
 
   async #rollback(): Promise<void> {

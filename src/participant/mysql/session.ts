@@ -52,6 +52,7 @@ export const ERRNO = {
   columnAccessDenied: 1143,
   specificAccessDenied: 1227,
   noSuchTable: 1146,
+  noSavepoints: 1178,
   nonTransactionalWarning: 1196,
   lockWaitTimeout: 1205,
   deadlock: 1213,
@@ -98,6 +99,7 @@ export function sqlMessage(error: unknown): string {
 export class Session {
   readonly #connection: MysqlConnection;
   #lost = false;
+  #spoilt = false;
   #ended = false;
   /** Gives the connection its own settings back. */
   #restore: string | undefined;
@@ -193,9 +195,14 @@ export class Session {
     this.#restore = `set @@innodb_lock_wait_timeout = @quorate_lock_wait, @@${variable} = @quorate_time`;
   }
 
+  /** Something ran on the connection that may have changed it: it is not given back. */
+  spoil(): void {
+    this.#spoilt = true;
+  }
+
   /** Back to the pool as it came from it. */
   async giveBack(): Promise<void> {
-    if (this.#restore !== undefined) await this.#orLose(this.#restore);
+    if (this.#restore !== undefined && !this.#spoilt) await this.#orLose(this.#restore);
     this.release();
   }
 
@@ -209,10 +216,10 @@ export class Session {
     }
   }
 
-  /** Back to the pool, unless it is lost. */
+  /** Back to the pool, unless it is lost or spoilt. */
   release(): void {
     if (this.#ended) return;
-    if (this.#lost) return this.destroy();
+    if (this.#lost || this.#spoilt) return this.destroy();
     this.#ended = true;
     this.#connection.release();
   }

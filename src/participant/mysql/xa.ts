@@ -71,10 +71,22 @@ export function literalOf(raw: RawXid): string {
 
 /**
  * Whether this transaction changed what cannot be rolled back: a table of an engine without transactions, or a temporary table. Going back
- * to a savepoint that was set just now undoes nothing, and the server warns (1196) exactly then.
+ * to a savepoint that was set just now undoes nothing, and the server warns (1196) exactly then. An engine that has transactions of its own
+ * and cannot go back to a savepoint (Aria) refuses to set one. The connection is not given back then: its temporary tables are still there.
  */
 export async function changedForGood(session: Session): Promise<boolean> {
-  await session.run("savepoint quorate_check");
+  const changed = await warnsOfChange(session);
+  if (changed) session.spoil();
+  return changed;
+}
+
+async function warnsOfChange(session: Session): Promise<boolean> {
+  try {
+    await session.run("savepoint quorate_check");
+  } catch (error) {
+    if (errnoOf(error) === ERRNO.noSavepoints) return true;
+    throw error;
+  }
   const { warningStatus } = await session.run("rollback to savepoint quorate_check");
   if (warningStatus === 0) return false;
   const warnings = await session.rows("show warnings");
@@ -82,5 +94,5 @@ export async function changedForGood(session: Session): Promise<boolean> {
 }
 
 export const CHANGED_FOR_GOOD =
-  "the branch changed a table whose engine has no transactions (MyISAM, Aria, MEMORY and others), or made or dropped a temporary table; " +
-  "the server cannot roll that back, and it is not undone: use InnoDB tables";
+  "the branch used a table whose engine cannot roll back with it (MyISAM, Aria, MEMORY and others), or made or dropped a temporary table; " +
+  "what it changed there is not undone: use InnoDB tables";

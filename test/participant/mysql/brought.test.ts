@@ -43,7 +43,7 @@ withMariadb(() =>
     const because = (pattern: RegExp) => ({ vote: "no", detail: expect.stringMatching(pattern) as string });
 
     beforeAll(async () => {
-      server = await startMariadb({ settings: { innodb_rollback_on_timeout: "on" } });
+      server = await startMariadb({ settings: { innodb_rollback_on_timeout: "on", innodb_lock_wait_timeout: "3" } });
       pool = createPool({ uri: server.dsn, connectionLimit: 16, multipleStatements: true });
       await pool.query("create table item (n int primary key) engine = InnoDB; create table loose (n int) engine = MyISAM");
       orders = await open();

@@ -48,7 +48,7 @@ withMariadb(() =>
     };
 
     beforeAll(async () => {
-      server = await startMariadb();
+      server = await startMariadb({ settings: { innodb_lock_wait_timeout: "3" } });
       pool = createPool({ uri: server.dsn, connectionLimit: 16, multipleStatements: true });
       await pool.query("create table item (n int primary key) engine = InnoDB; create table tally (id int primary key, n int) engine = InnoDB");
       await pool.query("create table loose (n int) engine = MyISAM; create table quick (n int) engine = MEMORY; create table crash (n int) engine = Aria");
@@ -171,7 +171,8 @@ withMariadb(() =>
         const foreign = [
           "'by-hand','',1",
           xidOf(ref(), "orders", "another cluster"),
-          same.replace(/\d+$/, "7"),
+          // Two ids that differ in nothing but the format are one to MariaDB.
+          xidOf(ref()).replace(/\d+$/, "7"),
           same.replace(/'[^']*',(\d+)$/, "'orders.nonsense.x',$1"),
         ].sort();
         for (const [i, xid] of foreign.entries()) {
@@ -214,7 +215,7 @@ withMariadb(() =>
       test.each(["loose", "quick", "crash"])("votes no when it changed a table without transactions (%s), and says what is not undone", async (table) => {
         const branch = ref();
         expect(await prepare(branch, insert(1), { sql: `insert into ${table} values (1)` })).toEqual(
-          because(/engine has no transactions.*it is not undone: use InnoDB/),
+          because(/engine cannot roll back with it.*is not undone: use InnoDB/),
         );
         expect([await items(), await rowsOf(branch)]).toEqual([[], []]);
         expect((await numbers(`select n from ${table}`)).length).toBe(1);

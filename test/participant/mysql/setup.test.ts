@@ -51,7 +51,8 @@ withMariadb(() =>
       await endPools();
       await server.restart({ log_bin: "binlog", sync_binlog: "0" });
       await expect(mysql({ name: "orders-db", pool: poolOf() }).start("c")).rejects.toMatchObject(refused(/set global sync_binlog = 1/));
-      await poolOf().query("set global sync_binlog = 1");
+      await endPools();
+      await server.restart({ sync_binlog: "1" });
       await mysql({ name: "orders-db", pool: poolOf() }).start("c");
       await endPools();
     });
