@@ -114,6 +114,7 @@ describe("rooms", () => {
       "config/file.js",
       "sim/cli.js",
       "participant/kv/index.js",
+      "participant/mysql/index.js",
       "participant/postgres/index.js",
       "participant/contract.js",
     ]);

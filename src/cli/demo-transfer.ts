@@ -10,25 +10,27 @@ import { connect, type Quorate } from "../client/index.js";
 import type { Bank } from "../demo/bank.js";
 import { InDoubtMeter } from "../demo/in-doubt-meter.js";
 import { fundKvBanks, openKvBank } from "../demo/kv-bank.js";
+import { openMysqlBank } from "../demo/mysql-bank.js";
 import { openPostgresBank } from "../demo/postgres-bank.js";
 import { reportRows } from "../demo/report.js";
 import { TransferRun, type KillMode, type TransferReport, type Victims } from "../demo/transfer.js";
-import { startPostgres } from "../testing/index.js";
+import { startMariadb, startPostgres } from "../testing/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "./command.js";
 import type { ExitCode } from "./exit-codes.js";
 import { atInterrupt } from "./interrupt.js";
 import { LocalCluster } from "./local-cluster.js";
+import { mysqlPool } from "./mysql-participant.js";
 import { note, printResult } from "./output.js";
 import { formatTable } from "./table.js";
 import { findPortBlock } from "./ports.js";
 
-const KINDS = ["kv", "postgres"] as const;
+const KINDS = ["kv", "postgres", "mysql"] as const;
 type Kind = (typeof KINDS)[number];
 const KILLS: readonly KillMode[] = ["leader", "none", "random"];
 const BANKS = ["bank-a", "bank-b"] as const;
 const BALANCE = 1_000_000;
 const READY_TIMEOUT_MS = 30_000;
-const CONCURRENCY: Readonly<Record<Kind, number>> = { kv: 64, postgres: 16 };
+const CONCURRENCY: Readonly<Record<Kind, number>> = { kv: 64, postgres: 16, mysql: 16 };
 
 export const command: Command = {
   usage: "transfer",
@@ -41,7 +43,7 @@ export const command: Command = {
       .option("seconds", { type: "number", describe: "run for this long instead; with --kill random one node is killed each second" })
       .option("concurrency", {
         type: "number",
-        describe: `transfers in flight; default ${CONCURRENCY.kv} for kv, ${CONCURRENCY.postgres} for postgres`,
+        describe: `transfers in flight; default ${CONCURRENCY.kv} for kv, ${CONCURRENCY.postgres} for the databases`,
       })
       .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators of the demo's own cluster" })
       .option("timeout-ms", { type: "number", default: 10_000, describe: "a transaction's time to decide" })
@@ -50,7 +52,7 @@ export const command: Command = {
         type: "string",
         describe: "keep the nodes' data and logs here; default: a temporary folder, removed at the end",
       })
-      .option("dsn", { type: "string", array: true, describe: "twice: two PostgreSQL databases; default: two servers of the demo's own" }),
+      .option("dsn", { type: "string", array: true, describe: "twice: two databases of that kind; default: two servers of the demo's own" }),
   run,
 };
 
@@ -78,10 +80,7 @@ async function run(args: CommandArgs): Promise<ExitCode> {
     const quorate = await connect(endpoints ?? cluster?.endpoints ?? "");
     cleanup.steps.push(() => quorate.close());
     const meter = new InDoubtMeter();
-    const banks =
-      kind === "kv"
-        ? await kvBanks(quorate, meter, options.concurrency, cleanup)
-        : await postgresBanks(quorate, meter, options.concurrency, args, cleanup);
+    const banks = await openBanks(kind, quorate, meter, options.concurrency, args, cleanup);
     const report = await new TransferRun(quorate, banks, meter, cluster === undefined ? undefined : victims(cluster), options).run();
     print(args, report);
     return report.ok ? EXIT.ok : EXIT.failed;
@@ -146,6 +145,24 @@ function victims(cluster: LocalCluster): Victims {
 
 // ---- the banks
 
+function openBanks(
+  kind: Kind,
+  quorate: Quorate,
+  meter: InDoubtMeter,
+  accounts: number,
+  args: CommandArgs,
+  cleanup: Cleanup,
+): Promise<readonly [Bank, Bank]> {
+  switch (kind) {
+    case "kv":
+      return kvBanks(quorate, meter, accounts, cleanup);
+    case "postgres":
+      return postgresBanks(quorate, meter, accounts, args, cleanup);
+    case "mysql":
+      return mysqlBanks(quorate, meter, accounts, args, cleanup);
+  }
+}
+
 async function kvBanks(quorate: Quorate, meter: InDoubtMeter, accounts: number, cleanup: Cleanup): Promise<readonly [Bank, Bank]> {
   const banks = [await openKvBank(BANKS[0], meter), await openKvBank(BANKS[1], meter)] as const;
   for (const bank of banks) {
@@ -164,11 +181,7 @@ async function postgresBanks(
   args: CommandArgs,
   cleanup: Cleanup,
 ): Promise<readonly [Bank, Bank]> {
-  const given = Array.isArray(args["dsn"]) ? args["dsn"].map(String) : undefined;
-  if (given !== undefined && given.length !== 2)
-    throw new QuorateError("QUORATE_INVALID_ARGUMENT", `--dsn must be given twice, once for each bank; got ${given.length}`);
-  if (given !== undefined && given[0] === given[1])
-    throw new QuorateError("QUORATE_INVALID_ARGUMENT", "--dsn names the same database twice; the banks need one each");
+  const given = givenDsns(args);
   const pg = await loadPg();
   const dsns = given ?? (await ownServers(accounts, cleanup));
   const pools = dsns.map((connectionString) => new pg.Pool({ connectionString, max: accounts + 4 }));
@@ -182,6 +195,45 @@ async function postgresBanks(
   const banks = [await open(0), await open(1)] as const;
   await quorate.attach(...banks.map((bank) => bank.participant));
   return banks;
+}
+
+async function mysqlBanks(
+  quorate: Quorate,
+  meter: InDoubtMeter,
+  accounts: number,
+  args: CommandArgs,
+  cleanup: Cleanup,
+): Promise<readonly [Bank, Bank]> {
+  const dsns = givenDsns(args) ?? (await ownMariadbServers(accounts, cleanup));
+  const open = async (i: 0 | 1): Promise<Bank> => {
+    const pool = await mysqlPool(dsns[i] ?? "", accounts + 4);
+    cleanup.steps.push(() => pool.end());
+    return openMysqlBank(BANKS[i], pool, meter, { accounts, balance: BALANCE });
+  };
+  const banks = [await open(0), await open(1)] as const;
+  await quorate.attach(...banks.map((bank) => bank.participant));
+  return banks;
+}
+
+/** Two different databases, if any were named. Throws QUORATE_INVALID_ARGUMENT. */
+function givenDsns(args: CommandArgs): readonly string[] | undefined {
+  const given = Array.isArray(args["dsn"]) ? args["dsn"].map(String) : undefined;
+  if (given !== undefined && given.length !== 2)
+    throw new QuorateError("QUORATE_INVALID_ARGUMENT", `--dsn must be given twice, once for each bank; got ${given.length}`);
+  if (given !== undefined && given[0] === given[1])
+    throw new QuorateError("QUORATE_INVALID_ARGUMENT", "--dsn names the same database twice; the banks need one each");
+  return given;
+}
+
+async function ownMariadbServers(concurrency: number, cleanup: Cleanup): Promise<readonly string[]> {
+  // A prepared branch's connection is closed while the next one is opened: twice as many for a moment.
+  const servers = await Promise.all(BANKS.map(() => startMariadb({ maxConnections: 2 * concurrency + 32 })));
+  for (const server of servers) {
+    cleanup.steps.push(() => server.stop());
+    atInterrupt(() => server.stopSync());
+  }
+  note(`Two MariaDB servers on ports ${servers.map((server) => server.port).join(" and ")}.`);
+  return servers.map((server) => server.dsn);
 }
 
 async function ownServers(concurrency: number, cleanup: Cleanup): Promise<readonly string[]> {

@@ -8,6 +8,7 @@ import { nullParticipant } from "../../participant/null/index.js";
 import { EXIT, flag, outputOf, text, type Command, type CommandArgs } from "../command.js";
 import { connectionOptions, integerOf, withCluster } from "../connection.js";
 import type { ExitCode } from "../exit-codes.js";
+import { MYSQL_CONNECTIONS, openMysql } from "../mysql-participant.js";
 import { printResult } from "../output.js";
 import { openPostgres, POSTGRES_CONNECTIONS } from "../postgres-participant.js";
 
@@ -41,6 +42,21 @@ export const command: Command = {
       run: (args) => {
         const connections = integerOf(args, "connections", 2, CONNECTIONS_MAX);
         return serve(args, () => openPostgres(name(args), text(args, "dsn") ?? "", connections));
+      },
+    },
+    {
+      usage: "mysql",
+      summary: "a MariaDB or MySQL database; it needs innodb_flush_log_at_trx_commit = 1",
+      build: (yargs) =>
+        shared(yargs)
+          .option("dsn", { type: "string", demandOption: true, describe: "mysql://user:password@host:port/database" })
+          .option("connections", {
+            type: "string",
+            describe: `to the database at most, 2 to ${CONNECTIONS_MAX}; default ${MYSQL_CONNECTIONS}`,
+          }),
+      run: (args) => {
+        const connections = integerOf(args, "connections", 2, CONNECTIONS_MAX);
+        return serve(args, () => openMysql(name(args), text(args, "dsn") ?? "", connections));
       },
     },
     {

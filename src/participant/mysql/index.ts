@@ -1,0 +1,10 @@
+export { mysql } from "./participant.js";
+export type { MysqlOptions, MysqlParticipant } from "./participant.js";
+export type { MysqlHandle } from "./brought.js";
+export type { Isolation } from "./context.js";
+export { mysqlPayload } from "./payload.js";
+export type { SqlStatement } from "../sql-statements.js";
+export { createTablesSql, tablesIn } from "./schema.js";
+export type { MysqlConnection, MysqlHeader, MysqlPool, MysqlPromisePool, MysqlQueryOptions } from "./session.js";
+export { clusterTag, formatXid, parseXid, rawXid, XID_FORMAT, xidScope } from "./xid.js";
+export type { ParsedXid, RawXid, XidScope } from "./xid.js";
