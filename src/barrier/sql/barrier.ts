@@ -35,11 +35,15 @@ export interface SqlBarrierOptions<Pool extends BarrierPool | undefined = Barrie
 }
 
 /** What a function gets from `call`: a client of this pool, in the barrier's transaction. */
-export type HandleOf<Pool> = Pool extends { connect(): Promise<infer Client> }
-  ? Client
-  : Pool extends { getConnection(): Promise<infer Connection> }
-    ? Connection
-    : never;
+export type HandleOf<Pool> =
+  // The types of `pg` give connect() a second form, of callbacks.
+  Pool extends { connect(): Promise<infer Client>; connect(callback: never): void }
+    ? Client
+    : Pool extends { connect(): Promise<infer Client> }
+      ? Client
+      : Pool extends { getConnection(): Promise<infer Connection> }
+        ? Connection
+        : never;
 
 export interface SqlBarrier<Handle = unknown> extends Barrier<Handle> {
   /**
@@ -151,17 +155,23 @@ class DatabaseBarrier implements SqlBarrier {
       for (const sql of this.#dialect.createSql(this.#tables)) await runner.run(sql);
     };
     if (handle !== undefined) return create(runnerOf(handle));
-    const connection = await Connection.open(this.#needPool("createTable"));
-    try {
-      if (this.#dialect.name === "mysql") return await create(connection.runner);
-      await connection.begin(this.#dialect, undefined);
-      // Instances start together, and `if not exists` alone fails when two of them create at once.
-      await connection.runner.run("select pg_advisory_xact_lock(hashtext('quorate_barrier'))");
-      await create(connection.runner);
-      await connection.commit();
-    } finally {
-      await connection.rollback();
-    }
+    await this.#use("createTable", async (connection) => {
+      try {
+        if (this.#dialect.name === "mysql") return await create(connection.runner);
+        await connection.begin(this.#dialect, undefined);
+        // Instances start together, and `if not exists` alone fails when two of them create at once.
+        await connection.runner.run("select pg_advisory_xact_lock(hashtext('quorate_barrier'))");
+        await create(connection.runner);
+        await connection.commit();
+      } catch (error) {
+        throw new QuorateError(
+          "QUORATE_PARTICIPANT_SETUP",
+          `the barrier's tables could not be made (${messageOf(error)}); let the owner of the schema run the SQL below and grant select, insert, ` +
+            `update, delete on both to this user:\n${this.tableSql()}`,
+          { cause: error },
+        );
+      }
+    });
   }
 
   tableSql(): string {
@@ -171,23 +181,28 @@ class DatabaseBarrier implements SqlBarrier {
       .join("");
   }
 
-  async check(): Promise<void> {
-    const connection = await Connection.open(this.#needPool("check"));
-    try {
-      await checkServer(connection.runner, this.#dialect, this.#tables, this.tableSql());
-    } finally {
-      await connection.rollback();
-    }
+  check(): Promise<void> {
+    return this.#use("check", ({ runner }) => checkServer(runner, this.#dialect, this.#tables, this.tableSql()));
   }
 
   async forgetBelow(floorMs: number, scope: BarrierScope): Promise<void> {
     checkFloor(floorMs);
     checkScope(scope);
-    const connection = await Connection.open(this.#needPool("forgetBelow"));
+    await this.#use("forgetBelow", (connection) => forgetBelow(connection, this.#dialect, this.#tables, scope, floorMs));
+  }
+
+  /** Borrows a connection for one of the calls that concern no branch. */
+  async #use(method: string, task: (connection: Connection) => Promise<void>): Promise<void> {
+    const pool = this.#needPool(method);
+    let connection: Connection | undefined;
     try {
-      await forgetBelow(connection, this.#dialect, this.#tables, scope, floorMs);
+      connection = await Connection.open(pool);
+      await task(connection);
+    } catch (error) {
+      if (error instanceof QuorateError) throw error;
+      throw new QuorateError("QUORATE_PARTICIPANT", `barrier: ${method}: ${messageOf(error)}`, { retry: "safe", cause: error });
     } finally {
-      await connection.rollback();
+      await connection?.rollback();
     }
   }
 
