@@ -7,11 +7,19 @@ import { describeInterleavings } from "./interleavings.js";
 const done = { kind: "done" };
 const duplicate = { kind: "duplicate" };
 
-/** `crashes: false`: nothing is killed, barriers are only made anew; for further forms of a store that is crashed in another suite. */
+/** Effects of a branch's try, confirm and cancel. */
+function countsOf(at: BarrierFixture, call: BarrierCall): Promise<number[]> {
+  return Promise.all((["try", "confirm", "cancel"] as const).map((phase) => at.count(nameOf({ ...call, phase }))));
+}
+
+/**
+ * `crashes: false`: nothing is killed, barriers are only made anew; for further forms of a store that is crashed in another suite.
+ * `oneStep`: the function only says what is to be done, and the store does that and the mark in one step afterwards.
+ */
 export function describeBarrier(
   name: string,
   make: () => Promise<BarrierFixture>,
-  { crashes = true }: { readonly crashes?: boolean } = {},
+  { crashes = true, oneStep = false }: { readonly crashes?: boolean; readonly oneStep?: boolean } = {},
 ): void {
   describe(`${name} keeps the rules of a barrier`, () => {
     let at: BarrierFixture;
@@ -27,8 +35,7 @@ export function describeBarrier(
       ...more,
     });
     const reopen = (): Promise<void> => (crashes ? at.crash() : at.reopen());
-    const counts = (call: BarrierCall): Promise<number[]> =>
-      Promise.all((["try", "confirm", "cancel"] as const).map((each) => at.count(nameOf(phase(call, each)))));
+    const counts = (call: BarrierCall): Promise<number[]> => countsOf(at, call);
     const hazard = (heuristic: string, words: RegExp): unknown =>
       expect.objectContaining({ code: "QUORATE_HAZARD", retry: "never", heuristic, message: expect.stringMatching(words) as string });
 
@@ -226,36 +233,40 @@ export function describeBarrier(
       }
     });
 
-    test("a cancel that comes while the try is at work waits for what becomes of it", async (context) => {
-      if (!at.concurrent) return context.skip("here the second of two calls waits in this process");
-      for (const fails of [false, true]) {
-        const call = newCall("try");
-        let cancelled: Promise<unknown> | undefined;
-        let early = true;
-        const trying = at.call(call, {
-          inside: async () => {
-            cancelled = settled(() => at.call(phase(call, "cancel"), { instance: 1 })).finally(() => (early = false));
-            await new Promise((resolve) => setTimeout(resolve, 60));
-            expect(early).toBe(true);
-            if (fails) throw new Error("no funds");
-          },
-        });
-        if (fails) await expect(trying).rejects.toThrow("no funds");
-        else expect(await trying).toMatchObject(done);
-        expect(await cancelled).toMatchObject(done);
-        expect(await counts(call)).toEqual(fails ? [0, 0, 0] : [1, 0, 1]);
-        expect(await at.call(call)).toMatchObject({ kind: "refused" });
-      }
-    });
-
-    if (crashes) describeCrashes(() => at);
+    if (!oneStep) describeWaiting(() => at);
+    if (crashes) describeCrashes(() => at, oneStep);
     describeInterleavings(() => at);
   });
 }
 
-function describeCrashes(fixture: () => BarrierFixture): void {
-  const counts = (call: BarrierCall): Promise<number[]> =>
-    Promise.all((["try", "confirm", "cancel"] as const).map((each) => fixture().count(nameOf({ ...call, phase: each }))));
+function describeWaiting(fixture: () => BarrierFixture): void {
+  const counts = (call: BarrierCall): Promise<number[]> => countsOf(fixture(), call);
+
+  test("a cancel that comes while the try is at work waits for what becomes of it", async () => {
+    const at = fixture();
+    for (const fails of [false, true]) {
+      const call = newCall("try");
+      let cancelled: Promise<unknown> | undefined;
+      let early = true;
+      const trying = at.call(call, {
+        inside: async () => {
+          cancelled = settled(() => at.call({ ...call, phase: "cancel" }, { instance: 1 })).finally(() => (early = false));
+          await new Promise((resolve) => setTimeout(resolve, 60));
+          expect(early).toBe(true);
+          if (fails) throw new Error("no funds");
+        },
+      });
+      if (fails) await expect(trying).rejects.toThrow("no funds");
+      else expect(await trying).toMatchObject(done);
+      expect(await cancelled).toMatchObject(done);
+      expect(await counts(call)).toEqual(fails ? [0, 0, 0] : [1, 0, 1]);
+      expect(await at.call(call)).toMatchObject({ kind: "refused" });
+    }
+  });
+}
+
+function describeCrashes(fixture: () => BarrierFixture, oneStep: boolean): void {
+  const counts = (call: BarrierCall): Promise<number[]> => countsOf(fixture(), call);
 
   test("killed between the work and its commit: nothing of both; killed after the answer: both", async () => {
     const at = fixture();
@@ -268,7 +279,7 @@ function describeCrashes(fixture: () => BarrierFixture): void {
       () => 0,
     );
     // Only a store that does all of it in one step after the function can still do so.
-    if (at.concurrent) expect(attempt).toBe(0);
+    if (!oneStep) expect(attempt).toBe(0);
     expect([await counts(lost), await counts(kept), await at.total()]).toEqual([[attempt, 0, 0], [1, 0, 0], before + attempt]);
     if (attempt === 1) return;
     expect(await settled(() => at.call(lost))).toMatchObject(done);

@@ -15,8 +15,6 @@ export interface BarrierFixture {
   /** Marks stored for a scope. */
   marks(scope: BarrierScope): Promise<number>;
   forgetBelow(floorMs: number, scope: BarrierScope): Promise<void>;
-  /** The function works inside the store's transaction, where another call of its branch waits for it. */
-  readonly concurrent: boolean;
   /** Everything not durable is lost, as by SIGKILL; then all is opened again. */
   crash(): Promise<void>;
   /** Makes the barriers anew, as a process that starts does. */

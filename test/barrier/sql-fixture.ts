@@ -33,7 +33,6 @@ export async function sqlFixture(store: SqlStore, make: Make, newBarrier = (): S
   await Promise.all(barriers.map(() => store.newBarrier().createTable()));
   const number = async (sql: string): Promise<number> => Number((await store.query(sql))[0]?.["n"] ?? 0);
   return {
-    concurrent: true,
     async call(call, { instance = 0, inside } = {}) {
       const value = randomUUID();
       const result = await make(

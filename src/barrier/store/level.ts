@@ -63,11 +63,6 @@ class LevelMarks<Db extends LevelStore> implements MarkStore<Db, readonly LevelO
   }
 
   async write(entries: readonly (readonly [string, string])[], work: readonly LevelOperation[] | undefined): Promise<undefined> {
-    if (work !== undefined && !Array.isArray(work))
-      throw new QuorateError(
-        "QUORATE_INVALID_ARGUMENT",
-        "barrier.kv: the function must return the list of batch operations, [{ type, key, value }]",
-      );
     const marks = entries.map(([key, value]) => ({ type: "put", sublevel: this.#marks, key, value }));
     await this.#batch([...marks, ...(work ?? [])]);
   }

@@ -39,11 +39,6 @@ class ParticipantMarks implements MarkStore<KvParticipant, readonly KvOperation[
   }
 
   async write(entries: readonly (readonly [string, string])[], work: readonly KvOperation[] | undefined): Promise<string | undefined> {
-    if (work !== undefined && !Array.isArray(work))
-      throw new QuorateError(
-        "QUORATE_INVALID_ARGUMENT",
-        'barrier.kv: the function must return the list of operations, [{ op: "add", ... }]',
-      );
     return this.#commit([
       ...entries.flatMap(([key, value]): KvOperation[] => [
         // A mark is written once, whoever else might write here.

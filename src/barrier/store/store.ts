@@ -86,6 +86,8 @@ export class StoreBarrier<Handle, Work> implements KvBarrier<Handle, Work> {
       if (call.epoch > epoch) entries.push([stateKey(call, "epoch"), String(call.epoch)]);
     }
     const value = await fn(this.#store.handle);
+    if (!Array.isArray(value))
+      throw new QuorateError("QUORATE_INVALID_ARGUMENT", "barrier.kv: the function must return the list of operations of its batch");
     const problem = await this.#write(call, entries, value);
     if (problem === undefined) return { kind: "done", value };
     // New work that the store refuses is a no. A decision has to be carried out, so it comes again.
