@@ -1,3 +1,6 @@
+export { findMariadb } from "./mariadb-binaries.js";
+export { startMariadb } from "./mariadb-server.js";
+export type { MariadbServer, MariadbServerOptions } from "./mariadb-server.js";
 export { findPostgres } from "./postgres-binaries.js";
 export { startPostgres } from "./postgres-server.js";
 export type { PostgresServer, PostgresServerOptions } from "./postgres-server.js";

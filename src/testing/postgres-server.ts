@@ -1,20 +1,20 @@
 /**
  * Starts a real PostgreSQL for demonstrations and tests: private, on a free port of 127.0.0.1, fsync on, gone with its parent.
  *
- * Everything lives in one temporary folder, which the guard (postgres-guard.ts) removes with the server. As root the server runs as
+ * Everything lives in one temporary folder, which the guard (server-guard.ts) removes with the server. As root the server runs as
  * `nobody`; no account is made. `stop` is the polite end; an exit, a signal or a crash of this process ends it as well, a moment
  * later. `stopSync` is for exit handlers that must know it is gone.
  */
 import { randomBytes } from "node:crypto";
-import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
+import { chmodSync, chownSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { QuorateError } from "../base/index.js";
-import { copyBinaries, findPostgres, isReachableByAll, unprivilegedAccount } from "./postgres-binaries.js";
-import { PostgresGuard } from "./postgres-guard.js";
+import { copyBinaries, findPostgres } from "./postgres-binaries.js";
+import { GUARD_SCRIPT } from "./postgres-guard.js";
 import { childrenOf, gone, signal } from "./process-table.js";
+import { ServerGuard } from "./server-guard.js";
+import { freePort, isReachableByAll, LOOPBACK, temporaryFolder, unprivilegedAccount, waitGoneSync } from "./server-host.js";
 
 export interface PostgresServerOptions {
   /** Default 64. 0 is PostgreSQL's own default, with which nothing can be prepared. */
@@ -54,7 +54,6 @@ const READY_TIMEOUT_MS = 30_000;
 const STOP_SYNC_TIMEOUT_MS = 10_000;
 const POLL_MS = 10;
 const PORT_ATTEMPTS = 5;
-const HOST = "127.0.0.1";
 
 /** Rejects with QUORATE_PARTICIPANT_SETUP, naming what is missing, when the binaries are absent or the server does not come up. */
 export async function startPostgres(options: PostgresServerOptions = {}): Promise<PostgresServer> {
@@ -65,7 +64,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
   let server: LaunchedPostgres | undefined;
   try {
     let binaries = found.folder;
-    if (found.missingLinks.length > 0 || (account !== undefined && !isReachableByAll(found.folder))) {
+    if (found.missingLinks.length > 0 || (account !== undefined && !isReachableByAll(join(found.folder, "bin", "postgres")))) {
       binaries = join(folder, "native");
       copyBinaries(found, binaries);
     }
@@ -78,7 +77,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
       // Tests look at the server's socket from other accounts; the data folder inside keeps its own 0700.
       chmodSync(folder, 0o755);
     }
-    server = new LaunchedPostgres(folder, socketDir, password, new PostgresGuard({ folder, binaries, account }), {
+    server = new LaunchedPostgres(folder, socketDir, password, new ServerGuard({ what: "PostgreSQL", script: GUARD_SCRIPT, folder, args: [binaries], account }), {
       max_prepared_transactions: String(options.maxPreparedTransactions ?? 64),
       max_connections: String(options.maxConnections ?? 100),
       ...options.settings,
@@ -93,19 +92,19 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
 }
 
 class LaunchedPostgres implements PostgresServer {
-  readonly host = HOST;
+  readonly host = LOOPBACK;
   readonly user = "postgres";
   readonly database = "postgres";
   readonly password: string;
   readonly socketDir: string;
   readonly #folder: string;
-  readonly #guard: PostgresGuard;
+  readonly #guard: ServerGuard;
   #settings: { readonly [name: string]: string };
   #port = 0;
   #pid: number | undefined;
   #stopping: Promise<void> | undefined;
 
-  constructor(folder: string, socketDir: string, password: string, guard: PostgresGuard, settings: { readonly [name: string]: string }) {
+  constructor(folder: string, socketDir: string, password: string, guard: ServerGuard, settings: { readonly [name: string]: string }) {
     this.#folder = folder;
     this.socketDir = socketDir;
     this.password = password;
@@ -122,7 +121,7 @@ class LaunchedPostgres implements PostgresServer {
   }
 
   get dsn(): string {
-    return `postgres://${this.user}:${this.password}@${HOST}:${this.#port}/${this.database}`;
+    return `postgres://${this.user}:${this.password}@${LOOPBACK}:${this.#port}/${this.database}`;
   }
 
   log(): string {
@@ -178,12 +177,7 @@ class LaunchedPostgres implements PostgresServer {
     this.#pid = undefined;
     this.#stopping ??= Promise.resolve();
     this.#guard.endByForce();
-    const pause = new Int32Array(new SharedArrayBuffer(4));
-    const end = performance.now() + STOP_SYNC_TIMEOUT_MS;
-    while (existsSync(this.#folder)) {
-      if (performance.now() > end) throw new QuorateError("QUORATE_TIMEOUT", `the PostgreSQL test server in ${this.#folder} did not stop`);
-      Atomics.wait(pause, 0, 0, POLL_MS);
-    }
+    waitGoneSync(this.#folder, STOP_SYNC_TIMEOUT_MS, "PostgreSQL");
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -210,7 +204,7 @@ class LaunchedPostgres implements PostgresServer {
 
   #configuration(): string {
     const settings = {
-      listen_addresses: HOST,
+      listen_addresses: LOOPBACK,
       port: String(this.#port),
       unix_socket_directories: this.socketDir,
       fsync: "on",
@@ -235,26 +229,4 @@ function isReady(lockFile: string, pid: number): boolean {
   if (!existsSync(lockFile)) return false;
   const lines = readFileSync(lockFile, "utf8").split("\n");
   return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
-}
-
-/** A temporary folder that the account which runs the server can reach too. */
-function temporaryFolder(forOthers: boolean): string {
-  const folder = tmpdir();
-  if (!forOthers) return folder;
-  for (let at = folder; ; at = join(at, "..")) {
-    const { mode } = statSync(at);
-    if ((mode & 0o001) === 0) return "/tmp";
-    if (at === "/") return folder;
-  }
-}
-
-async function freePort(): Promise<number> {
-  const probe = createServer();
-  await new Promise<void>((resolve, reject) => {
-    probe.once("error", reject);
-    probe.listen(0, HOST, resolve);
-  });
-  const { port } = probe.address() as AddressInfo;
-  await new Promise((resolve) => probe.close(resolve));
-  return port;
 }

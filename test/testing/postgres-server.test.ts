@@ -5,7 +5,8 @@ import { dirname, join } from "node:path";
 import { Client } from "pg";
 import { afterEach, describe, expect, test } from "vitest";
 import { findPostgres, startPostgres, type PostgresServer } from "../../src/testing/index.js";
-import { copyBinaries, isReachableByAll, unprivilegedAccount, type PostgresBinaries } from "../../src/testing/postgres-binaries.js";
+import { copyBinaries, type PostgresBinaries } from "../../src/testing/postgres-binaries.js";
+import { isReachableByAll, unprivilegedAccount } from "../../src/testing/server-host.js";
 import { GUARD_SCRIPT } from "../../src/testing/postgres-guard.js";
 import { withPostgres } from "./with-postgres.js";
 
@@ -153,9 +154,9 @@ withPostgres(() =>
         copyBinaries({ folder: join(folder, "whole"), missingLinks: [{ path: link, target: "libpq.so.5.18" }] }, join(folder, "copy"));
         expect(readFileSync(join(folder, "copy", link)).equals(readFileSync(join(found.folder, link)))).toBe(true);
         chmodSync(folder, 0o700);
-        expect(isReachableByAll(join(folder, "copy"))).toBe(false);
+        expect(isReachableByAll(join(folder, "copy", "bin", "postgres"))).toBe(false);
         chmodSync(folder, 0o755);
-        expect(isReachableByAll(join(folder, "copy"))).toBe(true);
+        expect(isReachableByAll(join(folder, "copy", "bin", "postgres"))).toBe(true);
       } finally {
         rmSync(folder, { recursive: true, force: true });
       }

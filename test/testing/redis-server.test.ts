@@ -83,13 +83,13 @@ withRedis(() =>
         process.execPath,
         [
           "-e",
-          `const [script, program, folder] = process.argv.slice(1);
-           const guard = require("node:child_process").spawn("/bin/sh", ["-c", script, "guard", program, folder],
+          `const [script, folder, program] = process.argv.slice(1);
+           const guard = require("node:child_process").spawn("/bin/sh", ["-c", script, "guard", folder, program],
              { cwd: folder, detached: true, stdio: ["pipe", "ignore", "ignore"] });
            guard.stdin.write("start\\n");`,
           REDIS_GUARD_SCRIPT,
-          program,
           folder,
+          program,
         ],
         { stdio: "ignore", env: { ...process.env, LD_LIBRARY_PATH: libraries.join(":") } },
       );

@@ -36,13 +36,14 @@ export interface SqlBarrierOptions<Pool extends BarrierPool | undefined = Barrie
 
 /** What a function gets from `call`: a client of this pool, in the barrier's transaction. */
 export type HandleOf<Pool> =
-  // The types of `pg` give connect() a second form, of callbacks.
-  Pool extends { connect(): Promise<infer Client>; connect(callback: never): void }
-    ? Client
-    : Pool extends { connect(): Promise<infer Client> }
+  // A pool of `mysql2` is of the type of a connection, and has a connect() too.
+  Pool extends { getConnection(): Promise<infer Connection> }
+    ? Connection
+    : // The types of `pg` give connect() a second form, of callbacks.
+      Pool extends { connect(): Promise<infer Client>; connect(callback: never): void }
       ? Client
-      : Pool extends { getConnection(): Promise<infer Connection> }
-        ? Connection
+      : Pool extends { connect(): Promise<infer Client> }
+        ? Client
         : never;
 
 export interface SqlBarrier<Handle = unknown> extends Barrier<Handle> {

@@ -26,12 +26,16 @@ async function postgresProblem(runner: SqlRunner): Promise<string | undefined> {
 }
 
 async function mysqlProblem(runner: SqlRunner): Promise<string | undefined> {
-  const { rows } = await runner.run(
-    "select cast(@@global.innodb_flush_log_at_trx_commit as char) as flush, cast(@@global.read_only as char) as standby",
-  );
-  const server = rows[0] as { readonly flush: string; readonly standby: string };
-  if (server.flush !== "1")
-    return `innodb_flush_log_at_trx_commit is ${server.flush}, so what was answered would not survive a crash; set global innodb_flush_log_at_trx_commit = 1`;
-  if (server.standby === "1" || server.standby === "ON") return "this server is read only; connect to the primary";
+  const names = ["version", "innodb_flush_log_at_trx_commit", "log_bin", "sync_binlog", "read_only", "innodb_read_only"];
+  const { rows } = await runner.run(`show global variables where variable_name in ('${names.join("', '")}')`);
+  const server = new Map(rows.map((row) => [String(row["Variable_name"]).toLowerCase(), String(row["Value"]).toLowerCase()]));
+  const flush = server.get("innodb_flush_log_at_trx_commit");
+  // MariaDB's 3 syncs as often as 1 or more often.
+  if (flush !== "1" && !(flush === "3" && server.get("version")?.includes("mariadb") === true))
+    return `innodb_flush_log_at_trx_commit is ${flush}, so what was answered would not survive a crash; set global innodb_flush_log_at_trx_commit = 1`;
+  if (server.get("log_bin") === "on" && server.get("sync_binlog") !== "1")
+    return `the binary log is on and sync_binlog is ${server.get("sync_binlog")}, so log and data may differ after a crash; set global sync_binlog = 1`;
+  if (server.get("read_only") === "on" || server.get("innodb_read_only") === "on")
+    return "this server is read only; connect to the primary";
   return undefined;
 }
