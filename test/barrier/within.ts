@@ -138,6 +138,34 @@ export function describeWithin(name: string, open: () => Promise<WithinStore>): 
       expect(Number(row?.["n"])).toBe(0);
     });
 
+    test("a caller whose snapshot is older than the other call, or than the floor, is not misled by it", async () => {
+      const conflict = expect.objectContaining({ code: "40001" }) as unknown;
+      const other = store.newBarrier();
+      const [twice, cancelled, expired] = [newCall("try"), newCall("try"), newCall("try", { participant: "snapshot" })] as const;
+      await other.call({ ...expired, branch: "b2" }, () => 1);
+      // The mark of a roll back, and the floor below which it is dropped, come after the snapshot.
+      await other.call({ ...expired, phase: "cancel" }, () => 1);
+      const cases = [
+        [twice, () => other.call(twice, () => 1), "duplicate"],
+        [cancelled, () => other.call({ ...cancelled, phase: "cancel" }, () => 1), "refused"],
+        [expired, () => other.forgetBelow(Date.now() + 1000, expired), "refused"],
+      ] as const;
+      for (const [call, meanwhile, kind] of cases) {
+        let ran = false;
+        const late = store.transaction(async (handle, run) => {
+          if (store.dialect === "postgres") await run("set transaction isolation level repeatable read");
+          await run("select n from item");
+          await meanwhile();
+          return at.within(handle, call, () => (ran = true));
+        });
+        // PostgreSQL says that the whole transaction has to be run again; InnoDB's locking reads see what is committed.
+        if (store.dialect === "postgres") await expect(late).rejects.toEqual(conflict);
+        else expect(await late).toMatchObject({ kind });
+        expect(ran).toBe(false);
+        expect(await store.transaction((handle) => at.within(handle, call, () => (ran = true)))).toMatchObject({ kind });
+      }
+    });
+
     test("handles of the shape that Drizzle and TypeORM give are taken, and refused without their transaction", async () => {
       const drizzle = (run: (text: string) => Promise<unknown>, more = {}): unknown => ({
         execute: run,

@@ -74,7 +74,7 @@ export function document({ judged, searched }, { seedsMax, starts, baseline, tes
     ...hidden(simulated),
     "Some of these bugs, and others, are planted in real processes too: `npm run mutants:real`.",
     "",
-    "Not planted: 29 (a late try after a cancel) needs a participant with reservations; 35 (a message published before the decision) needs a message queue.",
+    "Not planted: 35 (a message published before the decision) needs a message queue.",
     "",
   ].join("\n");
 }
