@@ -20,6 +20,7 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
   storage: { values: [], types: ["zab", "replica"] },
   transport: { values: ["wire"], types: ["zab", "coordinator", "replica"] },
   participant: { values: [] },
+  barrier: { values: ["participant"] },
   client: { values: ["wire"], types: ["txn", "coordinator", "participant"] },
   config: { values: [], types: ["zab", "coordinator", "replica"] },
   server: { values: ["config", "replica", "storage", "transport", "client", "participant"], types: ["zab", "coordinator", "wire"] },

@@ -45,6 +45,7 @@ const BY_CODE: Readonly<Record<ErrorCode, ExitCode>> = {
   QUORATE_OVERLOADED: EXIT.refused,
   QUORATE_PARTICIPANT: EXIT.refused,
   QUORATE_PARTICIPANT_SETUP: EXIT.refused,
+  QUORATE_HAZARD: EXIT.refused,
   QUORATE_DATA_FOLDER: EXIT.refused,
   QUORATE_CANCELLED: EXIT.failed,
   QUORATE_CLOSED: EXIT.failed,

@@ -8,13 +8,14 @@
  *
  * Ids are never given to another bug. Not here: 35 (needs a message queue).
  */
+import { BARRIER_MUTANTS } from "./barrier.mjs";
 import { COMMIT_MUTANTS } from "./commit.mjs";
 import { CONSENSUS_MUTANTS } from "./consensus.mjs";
 import { CUT_MUTANTS } from "./cuts.mjs";
 import { EDGE_MUTANTS } from "./edges.mjs";
 import { TCC_MUTANTS } from "./tcc.mjs";
 
-export const MUTANTS = [...CONSENSUS_MUTANTS, ...COMMIT_MUTANTS, ...CUT_MUTANTS, ...EDGE_MUTANTS, ...TCC_MUTANTS].sort(
+export const MUTANTS = [...CONSENSUS_MUTANTS, ...COMMIT_MUTANTS, ...CUT_MUTANTS, ...EDGE_MUTANTS, ...TCC_MUTANTS, ...BARRIER_MUTANTS].sort(
   (a, b) => parseInt(a.id, 10) - parseInt(b.id, 10) || (a.id < b.id ? -1 : 1),
 );
 
