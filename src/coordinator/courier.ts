@@ -123,6 +123,12 @@ export class Courier {
     return this.#lines.get(participant)?.instances.some(({ abilities }) => abilities.onePhase) === true;
   }
 
+  /** Instances of it are attached, and none of them takes branches of this kind. */
+  lacks(participant: string, kind: BranchKind): boolean {
+    const instances = this.#lines.get(participant)?.instances ?? [];
+    return instances.length > 0 && !instances.some(({ abilities }) => abilities.kinds.includes(kind));
+  }
+
   /** A new instance takes everything that waits for its participant, the paused branches too. */
   instanceUp(id: InstanceId, participant: string, abilities: Partial<Abilities> = {}): void {
     const line = this.#line(participant);
@@ -276,7 +282,7 @@ export class Courier {
     if (!canTake(line, branch)) {
       branch.status = "unattached";
       line.waiting.add(branch);
-      if (line.instances.length > 0 && !line.instances.some((instance) => knowsKind(instance, branch))) this.#desk?.unsuited(branch);
+      if (this.lacks(line.name, branch.branchKind)) this.#desk?.unsuited(branch);
     } else if (line.breaker === "open" || (line.breaker === "half-open" && this.#probing(line))) {
       line.waiting.add(branch);
     } else {

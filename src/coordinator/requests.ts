@@ -12,6 +12,7 @@ import {
   checkRequestId,
   checkTimeout,
   checkVotes,
+  kindOf,
   sameBranch,
   sameList,
   TCC_LEVEL,
@@ -120,7 +121,7 @@ export class Requests {
     if (found.kind === "expired") return this.#belowFloor(gid);
     let drive = this.#decider.drives.get(gid);
     if (drive === undefined && found.kind !== "transaction") {
-      const problem = this.#startProblem(gid) ?? this.#branchesProblem(gid, body.branches);
+      const problem = this.#startProblem(gid) ?? this.#branchesProblem(gid, body.branches) ?? this.#broughtProblem(gid, body.branches);
       if (problem !== undefined) return problem;
     }
     const timeoutMs = this.#timeoutMs(body.timeoutMs);
@@ -169,7 +170,7 @@ export class Requests {
     if (drive === undefined && found.kind !== "transaction") {
       return gidError("unknown", `transaction ${gid} has no record here: its outcome is unknown; ask for it before starting again`, gid);
     }
-    const problem = this.#branchesProblem(gid, [branch]);
+    const problem = this.#branchesProblem(gid, [branch]) ?? this.#broughtProblem(gid, [branch]);
     if (problem !== undefined) return problem;
     // A transaction of an earlier leader that the sweep has not reached: its record is enough to wait on.
     const waitedOn = drive ?? (found.kind === "transaction" ? this.#decider.adopt(found.transaction, nowMs) : undefined);
@@ -357,6 +358,14 @@ export class Requests {
       `the time inside gid ${gid} is ${aheadMs} ms ahead of the cluster; the limit is ${TXN_LIMITS.futureMsMax}: correct the client's clock`,
       { gid, outcome: "unknown" },
     );
+  }
+
+  /** Of what a client does itself nobody votes later: whoever could never be told how it ended is refused before. */
+  #broughtProblem(gid: Gid, branches: readonly BranchSpec[]): Answer | undefined {
+    const lost = branches.find((branch) => branch.mode === "brought" && this.#courier.lacks(branch.participant, kindOf(branch)));
+    if (lost === undefined) return undefined;
+    const why = `no attached instance of participant "${lost.participant}" takes branches of kind ${kindOf(lost)}`;
+    return gidError("invalid", `branch "${lost.id}": ${why}; name a participant that does`, gid);
   }
 
   #branchesProblem(gid: Gid, branches: readonly BranchSpec[]): Answer | undefined {
