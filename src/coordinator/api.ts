@@ -66,7 +66,8 @@ export type BranchReply =
       readonly phase: BranchPhase;
       readonly gid: Gid;
       readonly branch: string;
-      readonly result: { readonly kind: "failed"; readonly detail: string };
+      /** `notYet`: it is there, and says that it cannot yet. Asked again soon; no failure. Only of services that this node calls. */
+      readonly result: { readonly kind: "failed"; readonly detail: string; readonly notYet?: boolean };
     };
 
 /** A prepared branch that does not know its outcome asks. */
@@ -83,6 +84,17 @@ export interface InquiryAnswer {
   readonly gid: Gid;
   readonly branch: string;
   readonly answer: "commit" | "rollback" | "pending" | "wait" | "ask-leader";
+}
+
+/** What is particular about calling an instance. */
+export interface CallManner {
+  /**
+   * It is asked to prepare only what is begun: once BEGIN is committed and applied. For a participant that cannot ask for outcomes, so
+   * that whatever it holds has a record, and somebody who tells it.
+   */
+  readonly afterBegin?: boolean;
+  /** How long one call to it may stay unanswered, in place of the option. */
+  readonly callTimeoutMs?: number;
 }
 
 export interface CoordinatorOptions {
@@ -143,7 +155,14 @@ export interface Coordinator {
   clientUp(session: ClientSession, client: string, nowMs: number): void;
   clientDown(session: ClientSession, nowMs: number): void;
   /** `onePhase`: this instance knows one-phase commit. Others are never sent it. */
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, nowMs: number, onePhase?: boolean): void;
+  instanceUp(
+    instance: InstanceId,
+    participant: string,
+    participantKind: string,
+    nowMs: number,
+    onePhase?: boolean,
+    manner?: CallManner,
+  ): void;
   instanceDown(instance: InstanceId, nowMs: number): void;
   replies(instance: InstanceId, replies: readonly BranchReply[], nowMs: number): void;
   /** On any node: followers answer what their applied state allows. */

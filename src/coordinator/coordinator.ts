@@ -8,7 +8,16 @@ import { unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult, Command, StampedCommand, StateMachine, Transaction } from "../txn/index.js";
 import { decisionIn, errorAnswer, notProposed, outcomeUnknown, refusalAnswer } from "./answers.js";
-import type { BranchReply, ClientSession, Coordinator, CoordinatorReady, CreateCoordinator, Inquiry, InstanceId } from "./api.js";
+import type {
+  BranchReply,
+  CallManner,
+  ClientSession,
+  Coordinator,
+  CoordinatorReady,
+  CreateCoordinator,
+  Inquiry,
+  InstanceId,
+} from "./api.js";
 import { Chores } from "./chores.js";
 import { Clients } from "./clients.js";
 import { clip } from "./clip.js";
@@ -119,10 +128,17 @@ class LeaderDriver implements Coordinator {
     this.#clients.down(session, nowMs);
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, _nowMs: number, onePhase = false): void {
+  instanceUp(
+    instance: InstanceId,
+    participant: string,
+    participantKind: string,
+    _nowMs: number,
+    onePhase = false,
+    manner: CallManner = {},
+  ): void {
     this.#attached.set(instance, { participant, participantKind });
     if (this.#established) this.#chores.register(participant, participantKind);
-    this.#courier.instanceUp(instance, participant, onePhase);
+    this.#courier.instanceUp(instance, participant, onePhase, manner);
   }
 
   instanceDown(instance: InstanceId, nowMs: number): void {
@@ -153,6 +169,7 @@ class LeaderDriver implements Coordinator {
       case "refused":
         return this.#decider.settledInOnePhase(branch, "no", result.detail);
       case "failed":
+        if (branch.status === "sent" && result.notYet === true) return this.#courier.notYet(branch, result.detail, nowMs);
         if (branch.status === "sent" && this.#courier.failed(branch, result.detail, nowMs)) this.#decider.released(branch);
         return;
       case "heuristic":

@@ -161,6 +161,7 @@ export class Decider {
     this.#clients.untrack(drive);
     if (!asked) return this.#carryOn(drive, transaction, nowMs);
     if (drive.delegated) this.#commitInOnePhase(drive, nowMs);
+    else for (const branch of drive.branches) if (branch.listed && branch.vote === undefined) this.#courier.begun(branch, nowMs);
     this.#decideIfReady(drive);
   }
 

@@ -4,6 +4,7 @@ export type {
   BranchCall,
   BranchPhase,
   BranchReply,
+  CallManner,
   ClientSession,
   Coordinator,
   CoordinatorOptions,

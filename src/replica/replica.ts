@@ -9,6 +9,7 @@ import {
   createCoordinator,
   type Answer,
   type BranchReply,
+  type CallManner,
   type ClientSession,
   type Coordinator,
   type CoordinatorOptions,
@@ -203,9 +204,9 @@ export class Replica {
     }
   }
 
-  instanceUp(instance: InstanceId, participant: string, participantKind: string, onePhase: boolean): void {
+  instanceUp(instance: InstanceId, participant: string, participantKind: string, onePhase: boolean, manner: CallManner = {}): void {
     this.#instanceNames.set(instance, { name: participant, kind: participantKind });
-    this.#coordinator.instanceUp(instance, participant, participantKind, this.#now(), onePhase);
+    this.#coordinator.instanceUp(instance, participant, participantKind, this.#now(), onePhase, manner);
   }
 
   instanceDown(instance: InstanceId): void {
@@ -287,6 +288,11 @@ export class Replica {
   /** The replicated state, for checks; never to be changed. */
   get state(): StateMachine {
     return this.#state;
+  }
+
+  /** The epoch this node leads and serves; undefined while it does not. */
+  get servingEpoch(): number | undefined {
+    return this.#established && this.#role.kind === "leading" ? this.#role.epoch : undefined;
   }
 
   get applied(): Zxid {
