@@ -61,8 +61,11 @@ export class HttpCaller implements Caller {
         Math.max(1, endsAtMs - performance.now()),
       );
       asked.on("error", end);
-      // Without this a switch of protocols would end the request without a word.
-      asked.on("upgrade", () => asked.destroy(new Error(`answered 101 to ${call.phase}; a service answers 2xx, 409 or 425`)));
+      // Whoever listens owns the socket: what it says from here on is nobody's, and an error of it would end this process.
+      asked.on("upgrade", (_, socket) => {
+        socket.on("error", () => undefined).destroy();
+        end(new Error(`answered 101 to ${call.phase}; a service answers 2xx, 409 or 425`));
+      });
       asked.on("response", (response) => {
         this.#collect(call, response).then(
           (answer) => {

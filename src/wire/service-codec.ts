@@ -47,7 +47,7 @@ export function decodeServiceAnswer(bytes: Uint8Array): "yes" | "read-only" {
       if (tag === VOTE_TAG) vote = reader.uint32();
       else reader.skip(tag);
     }
-    if (vote > READ_ONLY) throw new WireError(`ServiceAnswer: vote ${vote} is none of 0, 1 and 2`);
+    if (vote > READ_ONLY) throw new WireError(`vote ${vote} is none of 0, 1 and 2`);
     return vote === READ_ONLY ? "read-only" : "yes";
   });
 }
