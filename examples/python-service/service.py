@@ -16,6 +16,7 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 BODY_BYTES_MAX = 64 * 1024
+FORGET_STEP_MS = 60_000
 TRY, CONFIRM, CANCEL = "try", "confirm", "cancel"
 PHASES = {"prepare": TRY, "commit": CONFIRM, "rollback": CANCEL, TRY: TRY, CONFIRM: CONFIRM, CANCEL: CANCEL}
 
@@ -27,8 +28,8 @@ create table if not exists branch (
   primary key (gid, branch));
 -- What was booked. No key on purpose: an effect that happened twice would be here twice.
 create table if not exists booked (gid text not null, branch text not null, account text not null, delta integer not null);
-create table if not exists seen (one integer primary key check (one = 1), epoch integer not null);
-insert or ignore into seen values (1, 0);
+create table if not exists seen (one integer primary key check (one = 1), epoch integer not null, floor_ms integer not null);
+insert or ignore into seen values (1, 0, 0);
 """
 
 
@@ -60,6 +61,14 @@ class Accounts:
     def open(self, name, balance):
         self.connection().execute("insert or ignore into account (name, balance) values (?, ?)", (name, balance))
 
+    def forget(self, floor_ms):
+        """The cluster has forgotten everything older. The floor first, in a commit of its own; then the rows that nobody needs."""
+        db = self.connection()
+        if floor_ms < db.execute("select floor_ms from seen").fetchone()[0] + FORGET_STEP_MS:
+            return
+        db.execute("update seen set floor_ms = max(floor_ms, ?)", (floor_ms,))
+        db.execute("delete from branch where gid < ? and state <> 'tried'", (f"q-{floor_ms:012x}",))
+
     def run(self, phase, gid, branch, epoch, work):
         db = self.connection()
         db.execute("begin immediate")
@@ -83,8 +92,11 @@ class Accounts:
             if self.state(db, gid, branch)[0] == "cancelled":
                 raise Refused("the branch was cancelled before")  # a late try
             return  # a duplicate, also one that comes after confirm
-        if epoch < db.execute("select epoch from seen").fetchone()[0]:
+        seen_epoch, floor_ms = db.execute("select epoch, floor_ms from seen").fetchone()
+        if epoch < seen_epoch:
             raise Refused("a newer leader has called")  # fences new work only
+        if time_of(gid) < floor_ms:
+            raise Refused("the cluster has forgotten this transaction")  # and so has this service
         row = db.execute("select balance - reserved from account where name = ?", (account,)).fetchone()
         if row is None:
             raise Refused(f"there is no account {account}")
@@ -127,6 +139,10 @@ class Accounts:
         return ("missing", "", 0) if row is None else row
 
 
+def time_of(gid):
+    return int(gid[2:14], 16)
+
+
 def header(headers, name, pattern):
     values = headers.get_all(name) or []
     if len(values) != 1 or re.fullmatch(pattern, values[0]) is None:
@@ -158,6 +174,7 @@ class Handler(BaseHTTPRequestHandler):
             gid = header(self.headers, "quorate-gid", r"q-[0-9a-f]{32}")
             branch = header(self.headers, "quorate-branch", r"[a-z][a-z0-9_-]{0,47}")
             epoch = int(header(self.headers, "quorate-epoch", r"\d{1,10}"))
+            self.accounts.forget(int(header(self.headers, "quorate-forgotten-below", r"\d{1,15}")))
             self.accounts.run(phase, gid, branch, epoch, work_of(body) if phase == TRY else None)
             self.answer(200)
         except Refused as error:

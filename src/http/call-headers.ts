@@ -10,6 +10,8 @@ export type Headers = Readonly<Record<string, string | readonly string[] | undef
 const PHASES: readonly ServicePhase[] = ["prepare", "commit", "rollback", "try", "confirm", "cancel"];
 const CLUSTER = /^[a-z][a-z0-9-]{0,39}$/;
 const UINT32_MAX = 0xffff_ffff;
+/** 48 bits, as in a gid. */
+const TIME_MS_MAX = 2 ** 48 - 1;
 
 /** The call without its payload, or which header is wrong and how. */
 export function readCall(
@@ -21,6 +23,8 @@ export function readCall(
   const phase = PHASES.find((each) => each === one(headers, "quorate-phase"));
   const attempt = count(headers, "quorate-attempt");
   const epoch = count(headers, "quorate-epoch");
+  // Of a version that does not say it: nothing is known to be forgotten.
+  const forgottenBelowMs = headers["quorate-forgotten-below"] === undefined ? 0 : count(headers, "quorate-forgotten-below", TIME_MS_MAX);
   const cluster = one(headers, "quorate-cluster");
   const participant = one(headers, "quorate-participant");
   if (gid === undefined) return missing("quorate-gid");
@@ -28,6 +32,7 @@ export function readCall(
   if (phase === undefined) return `header quorate-phase must be one of ${PHASES.join(", ")}, got ${shown(headers["quorate-phase"])}`;
   if (attempt === undefined) return notCount(headers, "quorate-attempt");
   if (epoch === undefined) return notCount(headers, "quorate-epoch");
+  if (forgottenBelowMs === undefined) return notCount(headers, "quorate-forgotten-below");
   if (cluster === undefined) return missing("quorate-cluster");
   if (participant === undefined) return missing("quorate-participant");
   const problem = gidProblem(gid) ?? nameProblem("quorate-branch", branch) ?? nameProblem("quorate-participant", participant);
@@ -37,7 +42,7 @@ export function readCall(
     return `header quorate-participant is ${participant}, but this service is ${served.participant}`;
   if (served.cluster !== undefined && served.cluster !== cluster)
     return `header quorate-cluster is ${cluster}, but this service belongs to ${served.cluster}`;
-  return { gid, branch, phase, attempt, epoch, cluster, participant, traceparent: one(headers, "traceparent") };
+  return { gid, branch, phase, attempt, epoch, cluster, participant, forgottenBelowMs, traceparent: one(headers, "traceparent") };
 }
 
 function one(headers: Headers, name: string): string | undefined {
@@ -45,10 +50,10 @@ function one(headers: Headers, name: string): string | undefined {
   return typeof value === "string" && value !== "" ? value : undefined;
 }
 
-function count(headers: Headers, name: string): number | undefined {
+function count(headers: Headers, name: string, max = UINT32_MAX): number | undefined {
   const text = one(headers, name);
   const value = Number(text);
-  return text !== undefined && /^\d{1,10}$/.test(text) && value <= UINT32_MAX ? value : undefined;
+  return text !== undefined && /^\d{1,15}$/.test(text) && value <= max ? value : undefined;
 }
 
 function missing(name: string): string {

@@ -19,6 +19,11 @@ export interface ServiceCall<Payload = unknown> {
   readonly cluster: string;
   /** The name that the service is registered under. */
   readonly participant: string;
+  /**
+   * The cluster has forgotten every gid whose own time is below this, ms since 1970; 0: nothing yet. Rows of finished branches below it
+   * may go, once it is stored as a floor below which new work is refused: `forgetBelow` of a barrier.
+   */
+  readonly forgottenBelowMs: number;
   /** As it came, for a tracer. */
   readonly traceparent: string | undefined;
   /** The branch's work: parsed JSON, to prepare and try. Undefined otherwise: keep what confirm and cancel need. */

@@ -246,6 +246,7 @@ class NodeParts implements RunningNode {
       clusterId: this.identity.clusterId,
       callsMax: this.#settings.serviceCallsMax,
       answerBytesMax: this.#settings.serviceAnswerBytesMax,
+      forgottenBelowMs: () => this.#replica.get().state.forgottenBelowMs(),
       log: this.#logger,
       onInstanceUp: (instance, participant, kind, manner) =>
         input((replica) => replica.instanceUp(instance, participant, kind, false, manner)),

@@ -40,6 +40,8 @@ export interface CallerOptions {
   readonly connectionsMax: number;
   /** An answer's body at most. */
   readonly answerBytesMax: number;
+  /** What the cluster has forgotten right now, ms of gid time: services may drop rows below it. */
+  readonly forgottenBelowMs: () => number;
 }
 
 /** New work, which a service may refuse. A decision it may not. */

@@ -19,9 +19,10 @@ export class GrpcCaller implements Caller {
   }
 
   async call(call: ServiceCall): Promise<ServiceSaid> {
-    const { clusterId, participant } = this.#options;
+    const { clusterId, participant, forgottenBelowMs } = this.#options;
     const { phase, gid, branch, epoch, attempt, payload } = call;
-    const message = encodeServiceCall({ phase, gid, branch, epoch, attempt, cluster: clusterId, participant, payload });
+    const shared = { cluster: clusterId, participant, forgottenBelowMs: forgottenBelowMs() };
+    const message = encodeServiceCall({ phase, gid, branch, epoch, attempt, ...shared, payload });
     let bytes: Uint8Array;
     try {
       bytes = await this.#ask(message);

@@ -23,6 +23,8 @@ export interface ServiceHostOptions {
   /** Calls to one service under way at once: so many of new work, and as many of decisions. */
   readonly callsMax: number;
   readonly answerBytesMax: number;
+  /** What this node's applied state has forgotten, ms of gid time. */
+  readonly forgottenBelowMs: () => number;
   readonly log: Logger;
   readonly onInstanceUp: (instance: InstanceId, participant: string, participantKind: string, manner: CallManner) => void;
   readonly onInstanceDown: (instance: InstanceId) => void;
@@ -109,8 +111,8 @@ export class ServiceHost {
   }
 
   #start(epoch: number, name: string, spec: ServiceSpec, registration: Registration): void {
-    const { clusterId, callsMax, answerBytesMax, log } = this.#options;
-    const service = calledService(name, spec, epoch, { clusterId, connectionsMax: 2 * callsMax, answerBytesMax });
+    const { clusterId, callsMax, answerBytesMax, forgottenBelowMs, log } = this.#options;
+    const service = calledService(name, spec, epoch, { clusterId, connectionsMax: 2 * callsMax, answerBytesMax, forgottenBelowMs });
     const executor = new BranchExecutor<InstanceId>(
       service,
       { prepareConcurrency: callsMax, settleConcurrency: callsMax, queueMax: QUEUE_MAX, rolledBackMax: ROLLED_BACK_MAX },

@@ -18,6 +18,7 @@ export interface ServiceCallMessage {
   readonly cluster: string;
   readonly participant: string;
   readonly payload: Uint8Array;
+  readonly forgottenBelowMs: number;
 }
 
 export const SERVICE_CALL_PATH = "/quorate.v1.Participant/Call";
@@ -28,6 +29,7 @@ const writer = new ProtoWriter(64 * 1024);
 
 export function encodeServiceCall(call: ServiceCallMessage): Uint8Array {
   writer.begin(call.payload.length);
+  writer.uint(9, call.forgottenBelowMs);
   writer.bytes(8, call.payload);
   writer.text(7, call.participant);
   writer.text(6, call.cluster);

@@ -144,6 +144,7 @@ test("the example answers what a service must, whatever order and however often 
         "quorate-branch": "b",
         "quorate-phase": phase,
         "quorate-epoch": String(epoch),
+        "quorate-forgotten-below": "0",
       };
       const response = await fetch(url, { method: "POST", headers: { ...named, ...headers }, body: phase === "try" ? body : "" });
       return response.status;
@@ -163,9 +164,15 @@ test("the example answers what a service must, whatever order and however often 
       200, 409, 200,
     ]);
     expect(await call(10, "nonsense")).toBe(400);
-    expect(await call(10, "try", 9, "x".repeat(70_000))).toBe(400);
-    // 10 - 4 (gid 2) + 1 (gid 8); gid 4 holds 4 of it.
-    expect(rows(join(at, "x.db"), "select balance, reserved from account")).toEqual([[7, 4]]);
+    const row = "select count(*) from branch where state <> 'tried'";
+    expect(rows(join(at, "x.db"), row)).not.toEqual([[0]]);
+    // All gids above are of 1970: finished ones are forgotten, late ones refused, and what is tried obeys its decision.
+    expect(await call(11, "try", 9, '{"account":"alice","delta":0}', { "quorate-forgotten-below": "1700000000000" })).toBe(409);
+    expect(rows(join(at, "x.db"), row)).toEqual([[0]]);
+    expect(rows(join(at, "x.db"), "select gid from branch")).toHaveLength(1);
+    expect([await call(2, "try", 9), await call(4, "cancel", 9)]).toEqual([409, 200]);
+    // 10 - 4 (gid 2) + 1 (gid 8).
+    expect(rows(join(at, "x.db"), "select balance, reserved from account")).toEqual([[7, 0]]);
   } finally {
     child.kill("SIGKILL");
     rmSync(at, { recursive: true, force: true });

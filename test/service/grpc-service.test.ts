@@ -56,7 +56,12 @@ async function serve(answering: Answering): Promise<{ readonly calls: Call[]; re
     ),
   );
   const spec = { url: `grpc://127.0.0.1:${port}`, kind: "tcc", deadlineMs: 1_000 } as const;
-  const hotel = new GrpcService("hotel", spec, 3, { clusterId: "test", connectionsMax: 4, answerBytesMax: 1_000 });
+  const hotel = new GrpcService("hotel", spec, 3, {
+    clusterId: "test",
+    connectionsMax: 4,
+    answerBytesMax: 1_000,
+    forgottenBelowMs: () => 1_700_000_000_512,
+  });
   open.push(hotel, { close: () => server.forceShutdown() });
   return { calls, hotel };
 }
@@ -71,7 +76,7 @@ describe("a service over gRPC", () => {
     expect(await hotel.prepare(request)).toEqual({ vote: "yes", detail: "" });
     expect(await hotel.commit(ref)).toEqual({ kind: "done" });
     expect(await hotel.rollback(ref)).toEqual({ kind: "done" });
-    const shared = { gid: GID, branch: "b1", epoch: 3, cluster: "test", participant: "hotel" };
+    const shared = { gid: GID, branch: "b1", epoch: 3, cluster: "test", participant: "hotel", forgottenBelowMs: 1_700_000_000_512 };
     expect(calls[0]).toMatchObject({ ...shared, phase: "SERVICE_PHASE_TRY", attempt: 2, payload: Buffer.from("{}") });
     expect(calls[1]).toMatchObject({ ...shared, phase: "SERVICE_PHASE_CONFIRM", attempt: 1 });
     expect(calls[2]).toMatchObject({ ...shared, phase: "SERVICE_PHASE_CANCEL" });
@@ -102,7 +107,12 @@ describe("a service over gRPC", () => {
 
   test("where nobody listens", async () => {
     const spec = { url: "grpc://127.0.0.1:1", kind: "2pc", deadlineMs: 1_000 } as const;
-    const nobody = new GrpcService("hotel", spec, 3, { clusterId: "test", connectionsMax: 4, answerBytesMax: 1_000 });
+    const nobody = new GrpcService("hotel", spec, 3, {
+      clusterId: "test",
+      connectionsMax: 4,
+      answerBytesMax: 1_000,
+      forgottenBelowMs: () => 1_700_000_000_512,
+    });
     open.push(nobody);
     await expect(nobody.prepare(request)).rejects.toThrow(/answered UNAVAILABLE to prepare .*ECONNREFUSED/);
   });

@@ -7,7 +7,7 @@ import { newGid, type ServiceSpec } from "../../src/base/index.js";
 import { HttpService, NotYet } from "../../src/service/index.js";
 import { answer, HttpStub } from "../support/http-stub.js";
 
-const OPTIONS = { clusterId: "test", connectionsMax: 4, answerBytesMax: 1_000 };
+const OPTIONS = { clusterId: "test", connectionsMax: 4, answerBytesMax: 1_000, forgottenBelowMs: () => 1_700_000_000_512 };
 const GID = newGid(Date.now(), () => 7);
 const PAYLOAD = Buffer.from('{"room":12}');
 
@@ -47,6 +47,7 @@ describe("a call", () => {
       "quorate-epoch": "3",
       "quorate-cluster": "test",
       "quorate-participant": "hotel",
+      "quorate-forgotten-below": "1700000000512",
       "content-type": "application/json",
       "content-length": "11",
     });
