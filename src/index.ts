@@ -14,7 +14,7 @@ export {
   ZXID_ZERO,
 } from "./base/index.js";
 export type { ErrorCode, Gid, NodeId, Outcome, Retry, Zxid } from "./base/index.js";
-export { connect, currentTransaction, newGid, Quorate, rollbackFailures } from "./client/index.js";
+export { connect, currentTransaction, newGid, Quorate, rollbackFailures, servicePayload } from "./client/index.js";
 export type {
   AgentStats,
   AskOptions,
@@ -28,8 +28,11 @@ export type {
   EventListener,
   ExecutorLimits,
   Health,
+  ListedService,
   OpenTransaction,
   PutOptions,
+  RegisterServiceOptions,
+  ServiceRegistration,
   Transaction,
   TransactionOptions,
   TryCall,

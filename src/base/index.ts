@@ -11,6 +11,8 @@ export type { NodeId } from "./ids.js";
 export { silentLogger } from "./logger.js";
 export type { Logger } from "./logger.js";
 export { Prng } from "./prng.js";
+export { readService, SERVICE_DEADLINE_MS, SERVICE_PREFIX, serviceBytes, serviceSpec } from "./service-spec.js";
+export type { ServiceKind, ServiceRegister, ServiceSpec } from "./service-spec.js";
 export { PRODUCT_VERSION } from "./version.js";
 export { compareZxid, equalZxid, formatZxid, maxZxid, minZxid, parseZxid, zxid, ZXID_ZERO } from "./zxid.js";
 export type { Zxid } from "./zxid.js";

@@ -11,6 +11,11 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "leader", summary: "hand leadership over", load: () => import("./commands/leader.js") },
   { name: "txn", summary: "begin, commit, look at and repair transactions", load: () => import("./commands/txn.js") },
   { name: "participant", summary: "a database as a participant, in a process of its own", load: () => import("./commands/participant.js") },
+  {
+    name: "service",
+    summary: "services that take part without a library: called by HTTP or gRPC",
+    load: () => import("./commands/service.js"),
+  },
   { name: "demo", summary: "transfers between two banks while coordinators are killed", load: () => import("./commands/demo.js") },
   { name: "bench", summary: "measure writes, transactions, failover and restart", load: () => import("./commands/bench.js") },
   { name: "config", summary: "settings and where they come from", load: () => import("./commands/config.js") },

@@ -283,7 +283,7 @@ export class BranchExecutor<O> {
   async #runPrepare(job: Job<O>, payload: Uint8Array, kind: ParticipantBranchKind): Promise<void> {
     const { ref } = job;
     try {
-      const request = { gid: ref.gid, branch: ref.branch, payload, epoch: job.epoch };
+      const request = { ...ref, payload, epoch: job.epoch };
       const result = await this.#participant.prepare(kind === "2pc" ? request : { ...request, kind });
       if (result.vote === "yes") this.#handlers.voted(ref);
       this.#handlers.reply(voteReply(ref, result), job.origins);
@@ -321,8 +321,13 @@ export class BranchExecutor<O> {
   #failed(job: Job<O>, error: unknown): void {
     const message = messageOf(error);
     this.#handlers.failed(job.ref, job.phase, message);
-    if (job.origins.length > 0) this.#handlers.reply(failedReply(job, message), job.origins);
+    if (job.origins.length > 0) this.#handlers.reply(failedReply(job, message, saysNotYet(error)), job.origins);
   }
+}
+
+/** The participant is there and cannot yet, as opposed to having failed. */
+function saysNotYet(error: unknown): boolean {
+  return error instanceof Error && "notYet" in error && error.notYet === true;
 }
 
 function voteReply(ref: BranchRef, result: VoteResult): BranchReply {
@@ -339,6 +344,7 @@ function onePhaseReply({ gid, branch }: BranchRef, result: OnePhaseResult): Bran
   return result.kind === "committed" ? { phase, gid, branch, result: { kind: "done" } } : { phase, gid, branch, result };
 }
 
-function failedReply(job: { readonly phase: BranchPhase; readonly ref: BranchRef }, detail: string): BranchReply {
-  return { phase: job.phase, gid: job.ref.gid, branch: job.ref.branch, result: { kind: "failed", detail } };
+function failedReply(job: { readonly phase: BranchPhase; readonly ref: BranchRef }, detail: string, notYet = false): BranchReply {
+  const result = { kind: "failed", detail } as const;
+  return { phase: job.phase, gid: job.ref.gid, branch: job.ref.branch, result: notYet ? { ...result, notYet } : result };
 }

@@ -1,5 +1,6 @@
 export type { AgentStats } from "./participant-agent.js";
 export type { Attachment, AttachOptions } from "./attachment.js";
+export { BranchExecutor } from "./branch-executor.js";
 export type { ExecutorLimits } from "./branch-executor.js";
 export { connect } from "./connect.js";
 export type { ConnectOptions } from "./connect.js";
@@ -12,6 +13,8 @@ export type { Health, PutOptions, TransactionOptions } from "./quorate.js";
 export { RequestIds } from "./request-ids.js";
 export type { AnswerCallback } from "./request-table.js";
 export { rollbackFailures } from "./rollback-failures.js";
+export { servicePayload } from "./services.js";
+export type { ListedService, RegisterServiceOptions, ServiceRegistration } from "./services.js";
 export type { CallOptions } from "./session.js";
 export { DEFAULT_ENDPOINTS, parseEndpoints, resolveTarget } from "./target.js";
 export type { Target } from "./target.js";

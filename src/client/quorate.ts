@@ -18,6 +18,8 @@ import { moveLeader, nodeStatus } from "./node-calls.js";
 import type { EndpointStatus } from "./node-calls.js";
 import { RequestIds } from "./request-ids.js";
 import type { AnswerCallback } from "./request-table.js";
+import { listServices, registerService, removeService, wakeService } from "./services.js";
+import type { ListedService, RegisterServiceOptions, ServiceRegistration } from "./services.js";
 import type { CallOptions, Session } from "./session.js";
 import { TransactionScope } from "./transaction-scope.js";
 import type { Decided, OpenTransaction, Transaction } from "./transaction.js";
@@ -197,6 +199,29 @@ export class Quorate implements AsyncDisposable {
   async read(name: string, options: CallOptions = {}): Promise<{ readonly value: Uint8Array; readonly version: Zxid } | undefined> {
     const { value, version } = await this.#ask("read", { kind: "read", name }, options);
     return value === undefined || version === undefined ? undefined : { value, version };
+  }
+
+  /**
+   * Registers a service that the leader calls by HTTP or gRPC; from then on it is a participant of this name. Registering the same again
+   * changes nothing. Rejects with QUORATE_INVALID_ARGUMENT naming the field, or QUORATE_CONFLICT when the name has other settings.
+   */
+  registerService(registration: ServiceRegistration, options: RegisterServiceOptions = {}): Promise<"added" | "replaced" | "unchanged"> {
+    return registerService(this, registration, options);
+  }
+
+  /** Every registered service, by name; linearizable. */
+  services(options: CallOptions = {}): Promise<readonly ListedService[]> {
+    return listServices(this, options);
+  }
+
+  /** Rejects with QUORATE_WRONG_STATE while the service has branches in unfinished transactions. */
+  removeService(name: string, options: CallOptions = {}): Promise<void> {
+    return removeService(this, name, options);
+  }
+
+  /** Sends a service everything that waits for it now, paused branches too: for one that has just come up. */
+  wakeService(name: string, options: CallOptions = {}): Promise<void> {
+    return wakeService(this, name, options);
   }
 
   /** Asks every known endpoint for its own state, in parallel. Never rejects for a node that does not answer. */

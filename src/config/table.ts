@@ -409,6 +409,23 @@ const SERVER = {
     undefined,
     "Deadline of a unary call whose caller set none; above the default transaction timeout, so that the caller learns the abort.",
   ),
+  serviceCallsMax: integer(
+    "server",
+    "count",
+    64,
+    [1, 10_000],
+    undefined,
+    "Calls to one registered service under way at once: so many of new work, and as many of decisions, each on a connection of its own. What is " +
+      "more waits here, because a service that is flooded after an outage fails again.",
+  ),
+  serviceAnswerBytesMax: integer(
+    "server",
+    "bytes",
+    64 * KIB,
+    [256, MIB],
+    undefined,
+    "A service's answer is a word and a reason; more is not read, and the call counts as failed. It bounds what a wrong port can send.",
+  ),
 } as const satisfies Record<string, IntegerRow>;
 
 /** Every setting by its key: the name in a YAML file. Flags are `--kebab-case`, variables `QUORATE_UPPER_SNAKE`. */

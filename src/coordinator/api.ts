@@ -25,6 +25,8 @@ export interface Abilities {
   readonly afterBegin: boolean;
   /** The kinds of branches it takes. Others are never sent to it. */
   readonly kinds: readonly BranchKind[];
+  /** How long one call to it may stay unanswered, ms, in place of the option. */
+  readonly callTimeoutMs?: number;
 }
 
 /** The abilities of an instance that says nothing of them: one of the first version. */
@@ -84,7 +86,8 @@ export type BranchReply =
       readonly phase: BranchPhase;
       readonly gid: Gid;
       readonly branch: string;
-      readonly result: { readonly kind: "failed"; readonly detail: string };
+      /** `notYet`: it is there, and says that it cannot yet. Asked again soon; no failure. Only of services that this node calls. */
+      readonly result: { readonly kind: "failed"; readonly detail: string; readonly notYet?: boolean };
     };
 
 /** A prepared branch that does not know its outcome asks. */

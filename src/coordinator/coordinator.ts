@@ -163,6 +163,7 @@ class LeaderDriver implements Coordinator {
       case "refused":
         return this.#decider.settledInOnePhase(branch, "no", result.detail);
       case "failed":
+        if (branch.status === "sent" && result.notYet === true) return this.#courier.notYet(branch, result.detail, nowMs);
         if (branch.status === "sent" && this.#courier.failed(branch, result.detail, nowMs)) this.#decider.released(branch);
         return;
       case "heuristic":

@@ -20,6 +20,10 @@ const NO_PAYLOAD = new Uint8Array(0);
 const ERROR_CHARS_MAX = 500;
 /** Waiting branches sent in one drain once their participant can take them, so that a million of them do not stall the loop. */
 const RESUME_SLICE = 2_000;
+/** Branches that back off and are sent at once when a call succeeds after failures: each once, so few are looked at. */
+const HURRIED_MAX = 100;
+/** A participant that cannot yet is asked again after at most so many doublings of the shortest delay. */
+const NOT_YET_DOUBLINGS = 3;
 
 interface Instance {
   readonly id: InstanceId;
@@ -118,6 +122,10 @@ export class Courier {
     return this.#instances.get(instance)?.line.name;
   }
 
+  isAttached(participant: string): boolean {
+    return (this.#lines.get(participant)?.instances.length ?? 0) > 0;
+  }
+
   /** Some attached instance of it knows one-phase commit. */
   knowsOnePhase(participant: string): boolean {
     return this.#lines.get(participant)?.instances.some(({ abilities }) => abilities.onePhase) === true;
@@ -172,7 +180,13 @@ export class Courier {
     branch.phase = phase;
     branch.attempt = 0;
     branch.failures = 0;
+    branch.hurried = false;
     this.#dispatch(branch, nowMs);
+  }
+
+  /** BEGIN is committed and applied: what waited for that is asked now. */
+  begun(branch: BranchDrive, nowMs: number): void {
+    if (branch.status === "unattached" && branch.phase === "prepare") this.#dispatch(branch, nowMs);
   }
 
   /** Sends again now what is not settled, paused or not. */
@@ -191,24 +205,49 @@ export class Courier {
     this.#context.outbox.call({ instance, phase, kind: known, gid, branch, epoch: this.#epoch, attempt: 1, payload: NO_PAYLOAD });
   }
 
-  /** BEGIN is committed and applied: what waited for that is asked now. */
-  begun(branch: BranchDrive, nowMs: number): void {
-    if (branch.status === "unattached" && branch.phase === "prepare") this.#dispatch(branch, nowMs);
-  }
-
   /** The reply came: nothing more is sent for this phase. */
   replied(branch: BranchDrive, status: "idle" | "settled"): void {
     if (branch.status === "paused") this.#paused--;
     this.#park(branch, status);
     const line = this.#lines.get(branch.participant);
     if (line === undefined) return;
+    this.#answered(line);
+    this.#dropUnused(line);
+  }
+
+  /** It is there, and says that it cannot yet: asked again soon, for as long as it says so. That is no failure. */
+  notYet(branch: BranchDrive, detail: string, nowMs: number): void {
+    const line = this.#line(branch.participant);
+    branch.failures = 0;
+    branch.lastError = clip(detail, ERROR_CHARS_MAX);
+    this.#park(branch, "backing-off");
+    this.#answered(line);
+    line.waiting.add(branch);
+    this.#context.wheel.set(branch, nowMs + this.#delayMs(Math.min(branch.attempt, NOT_YET_DOUBLINGS)));
+  }
+
+  /** The participant is there: what waits for it because it was not goes out at once. */
+  #answered(line: ParticipantLine): void {
+    const failed = line.failures > 0;
     line.failures = 0;
     if (line.breaker !== "closed") {
       this.#closeBreaker(line);
       for (const waiting of line.waiting.toArray()) if (waiting.status !== "paused") line.resuming.add(waiting);
-      if (line.resuming.first !== undefined) this.#resuming.add(line);
+    } else if (failed) this.#hurry(line);
+    if (line.resuming.first !== undefined) this.#resuming.add(line);
+  }
+
+  /** A branch that fails while others succeed is hurried once, not at each of their successes. */
+  #hurry(line: ParticipantLine): void {
+    let branch = line.waiting.first;
+    for (let looked = 0; branch !== undefined && looked < HURRIED_MAX; looked++) {
+      const next = branch.listNext;
+      if (branch.status === "backing-off" && !branch.hurried) {
+        branch.hurried = true;
+        line.resuming.add(branch);
+      }
+      branch = next;
     }
-    this.#dropUnused(line);
   }
 
   /** Nothing is sent for this branch any more. */
@@ -257,12 +296,9 @@ export class Courier {
       this.#dispatch(branch, nowMs);
       return false;
     }
+    const timeoutMs = this.#callTimeoutMs(branch.instance === undefined ? undefined : this.#instances.get(branch.instance));
     branch.instance = undefined;
-    return this.failed(
-      branch,
-      `no reply to ${phaseName(branch.branchKind, branch.phase)} within ${this.#context.options.callTimeoutMs} ms`,
-      nowMs,
-    );
+    return this.failed(branch, `no reply to ${phaseName(branch.branchKind, branch.phase)} within ${timeoutMs} ms`, nowMs);
   }
 
   /** The breaker was open long enough, or the last probe came to nothing: one waiting branch tries. */
@@ -307,9 +343,10 @@ export class Courier {
     branch.attempt++;
     instance.outstanding.add(branch);
     const early = buggify?.("call-times-out-early") === true;
-    wheel.set(branch, nowMs + (early ? 1 : options.callTimeoutMs));
+    const timeoutMs = this.#callTimeoutMs(instance);
+    wheel.set(branch, nowMs + (early ? 1 : timeoutMs));
     // The probe may be given up without a reply; then this timer sends the next one.
-    if (line.breaker === "half-open") wheel.set(line, nowMs + options.callTimeoutMs + options.breakerOpenMs);
+    if (line.breaker === "half-open") wheel.set(line, nowMs + timeoutMs + options.breakerOpenMs);
     const call: BranchCall = {
       instance: instance.id,
       phase: branch.phase,
@@ -341,6 +378,10 @@ export class Courier {
     line.failures = 0;
     line.breaker = "closed";
     this.#context.wheel.cancel(line);
+  }
+
+  #callTimeoutMs(instance: Instance | undefined): number {
+    return instance?.abilities.callTimeoutMs ?? this.#context.options.callTimeoutMs;
   }
 
   /** Exponential with full jitter above the shortest delay. */

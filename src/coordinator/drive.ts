@@ -10,7 +10,7 @@ import type { BranchPhase, ClientSession, InstanceId } from "./api.js";
 import { Timed } from "./timer-wheel.js";
 
 /**
- * Where the call of a branch stands. `idle`: nothing to send. `unattached`: no instance of its participant is here. `held`: the
+ * Where the call of a branch stands. `idle`: nothing to send. `unattached`: no instance of its participant is here, or only those that are asked once BEGIN is applied. `held`: the
  * participant's breaker is open. `sent`: waiting for the reply. `backing-off`: failed, will be sent again. `paused`: failed too
  * often. `settled`: the outcome is acknowledged, or was never owed.
  */
@@ -41,6 +41,8 @@ export class BranchDrive extends Timed {
   unsuited = false;
   /** Calls that failed or timed out in a row. */
   failures = 0;
+  /** In this phase it was sent once before its back-off ended, because its participant was seen to be there. */
+  hurried = false;
   lastError: string | undefined = undefined;
   instance: InstanceId | undefined = undefined;
   list: BranchList | undefined = undefined;

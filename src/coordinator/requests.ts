@@ -4,7 +4,7 @@
  * An early refusal spares a log round and keeps PREPARE from going out for nothing; it is never the only check, because records under
  * way may change what apply finds.
  */
-import { gidProblem, gidTimeMs, newGid } from "../base/index.js";
+import { gidProblem, gidTimeMs, newGid, SERVICE_PREFIX } from "../base/index.js";
 import type { Gid } from "../base/index.js";
 import {
   checkBranches,
@@ -28,6 +28,7 @@ import type { Courier } from "./courier.js";
 import type { Decider } from "./decider.js";
 import type { Drive } from "./drive.js";
 import type { Puts } from "./puts.js";
+import { isRemovedService, listRegistrations, registrationProblem } from "./registrations.js";
 import type { Answer, Request } from "./request.js";
 import { listViews, viewOf } from "./views.js";
 
@@ -90,6 +91,7 @@ export class Requests {
     const { state } = this.#context;
     switch (body.kind) {
       case "read": {
+        if (body.name === SERVICE_PREFIX) return listRegistrations(state.services());
         const register = state.register(body.name);
         return { kind: "read", value: register?.value, version: register?.version };
       }
@@ -315,6 +317,8 @@ export class Requests {
     const { request, name, value, expect } = body;
     const problem = checkRequestId(request) ?? checkRegister(name, value.length, TXN_LIMITS);
     if (problem !== undefined) return gidError(problem.reason, problem.message, undefined, undefined);
+    const refused = registrationProblem(this.#context.state, this.#decider.drives.values(), name, value);
+    if (refused !== undefined) return refused;
     if (this.#full()) return this.#overloaded(undefined);
     if (this.#puts.wait(request, from.session, from.request)) this.#context.outbox.propose({ kind: "PUT", request, name, value, expect });
     return undefined;
@@ -378,6 +382,10 @@ export class Requests {
       return gidError("invalid", `${why}; the state of this cluster began at level ${featureLevel} and stays there`, gid);
     }
     for (const branch of branches) {
+      if (isRemovedService(this.#context.state, branch.participant) && !this.#courier.isAttached(branch.participant)) {
+        const removed = `participant "${branch.participant}" of branch "${branch.id}" was a service and is removed; register it again`;
+        return gidError("unknown-participant", removed, gid);
+      }
       if (this.#chores.knows(branch.participant)) continue;
       const known = this.#context.state.participants().map((participant) => participant.name);
       return gidError("unknown-participant", unknownParticipantMessage(branch, known), gid);

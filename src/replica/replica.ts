@@ -290,6 +290,11 @@ export class Replica {
     return this.#state;
   }
 
+  /** The epoch this node leads and serves; undefined while it does not. */
+  get servingEpoch(): number | undefined {
+    return this.#established && this.#role.kind === "leading" ? this.#role.epoch : undefined;
+  }
+
   get applied(): Zxid {
     return this.#applied;
   }

@@ -9,6 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { messageOf, PRODUCT_VERSION, QuorateError, type Logger, type NodeId } from "../base/index.js";
 import { bootstrapConfiguration, nodeIdentity, replicaOptions, splitAddress, type NodeIdentity, type Settings } from "../config/index.js";
 import { Replica } from "../replica/index.js";
+import { ServiceHost } from "../service/index.js";
 import { nodeDisk, openStorage, type Storage } from "../storage/index.js";
 import { createClientServer, createPeerNet, type ClientServer, type ClientServerHandlers, type PeerNet } from "../transport/index.js";
 import type { NodeStatus, NodeView } from "../wire/index.js";
@@ -83,6 +84,7 @@ class NodeParts implements RunningNode {
   readonly #loopDelay = new LoopDelay();
   readonly #unary: UnaryRequests;
   readonly #proxy: LeaderProxy;
+  readonly #services: ServiceHost;
   readonly #startedMs = realClock.monotonicMs();
   readonly #storage = new Late<Storage>("storage");
   readonly #replica = new Late<Replica>("replica");
@@ -122,6 +124,7 @@ class NodeParts implements RunningNode {
       this.#loop.input(() => this.#replica.get().requests(UNARY_SESSION, [{ request, body }])),
     );
     this.#proxy = new LeaderProxy(this.identity.members.map((member) => member.clientAddress));
+    this.#services = this.#makeServices();
   }
 
   readonly #fatal: (error: unknown) => void;
@@ -185,6 +188,7 @@ class NodeParts implements RunningNode {
     await this.#server.get().close(0);
     this.#unary.close();
     await this.#proxy.close();
+    this.#services.close();
     this.#loop.stop();
     await this.#net.get().shutdown();
     await this.#admin.get().close();
@@ -199,7 +203,9 @@ class NodeParts implements RunningNode {
 
   /** What this turn owes goes onto the wire in this turn. */
   #flush(): number {
-    const wakeAtMs = this.#replica.get().flush();
+    const replica = this.#replica.get();
+    const wakeAtMs = replica.flush();
+    this.#services.follow(replica.servingEpoch, replica.state.services());
     this.#net.get().flush();
     this.#server.get().flush();
     return wakeAtMs;
@@ -234,6 +240,21 @@ class NodeParts implements RunningNode {
     });
   }
 
+  #makeServices(): ServiceHost {
+    const input = (action: (replica: Replica) => void): void => this.#loop.input(() => action(this.#replica.get()));
+    return new ServiceHost({
+      clusterId: this.identity.clusterId,
+      callsMax: this.#settings.serviceCallsMax,
+      answerBytesMax: this.#settings.serviceAnswerBytesMax,
+      forgottenBelowMs: () => this.#replica.get().state.forgottenBelowMs(),
+      log: this.#logger,
+      onInstanceUp: (instance, participant, kind, abilities) =>
+        input((replica) => replica.instanceUp(instance, participant, kind, abilities)),
+      onInstanceDown: (instance) => input((replica) => replica.instanceDown(instance)),
+      onReplies: (instance, replies) => input((replica) => replica.replies(instance, replies)),
+    });
+  }
+
   #faultDisk(failpoints: Failpoints): FaultDisk {
     const random32 = systemEntropy();
     return new FaultDisk({ disk: nodeDisk, failpoints, dataDir: this.identity.dataDir, coin: () => random32() % 2 === 0 });
@@ -242,7 +263,7 @@ class NodeParts implements RunningNode {
   #makeReplica(storage: Storage): Replica {
     const failpoints = this.#failpoints;
     const net = netPort(this.#net);
-    const sessions = sessionPort(this.#server, this.#unary);
+    const sessions = sessionPort(this.#server, this.#unary, this.#services);
     return new Replica(
       replicaOptions(this.identity.id, this.identity.clusterId, this.#settings),
       {

@@ -4,6 +4,7 @@
 import { randomFillSync } from "node:crypto";
 import { performance } from "node:perf_hooks";
 import type { ClockPort, NetPort, SessionPort } from "../replica/index.js";
+import type { ServiceHost } from "../service/index.js";
 import type { ClientServer, PeerNet } from "../transport/index.js";
 import type { Late } from "./late.js";
 import { UNARY_SESSION, type UnaryRequests } from "./unary-requests.js";
@@ -37,14 +38,17 @@ export function netPort(net: Late<PeerNet>): NetPort {
   };
 }
 
-/** Answers to unary calls stay in this process; everything else goes to the streams. */
-export function sessionPort(server: Late<ClientServer>, unary: UnaryRequests): SessionPort {
+/** Answers to unary calls and calls of services stay in this process; everything else goes to the streams. */
+export function sessionPort(server: Late<ClientServer>, unary: UnaryRequests, services: ServiceHost): SessionPort {
   return {
     answer: (session, request, answer) => {
       if (session === UNARY_SESSION) unary.answer(request, answer);
       else server.get().answer(session, request, answer);
     },
-    call: (call) => server.get().call(call),
+    call: (call) => {
+      if (services.has(call.instance)) services.call(call);
+      else server.get().call(call);
+    },
     inquiryAnswers: (instance, answers) => server.get().inquiryAnswers(instance, answers),
     setView: (view) => server.get().setView(view),
   };

@@ -144,6 +144,8 @@ export interface StateMachine {
   /** Newest first, at most `limit`. */
   outcomes(limit: number): readonly FinishedOutcome[];
   register(name: string): Register | undefined;
+  /** The registers below SERVICE_PREFIX, removed services too. Another map whenever one of them changed. */
+  services(): ReadonlyMap<string, Register>;
   participants(): readonly KnownParticipant[];
   isParticipant(name: string): boolean;
   meta(): StateMeta;

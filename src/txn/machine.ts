@@ -45,6 +45,7 @@ export function createStateMachine(limits: TxnLimits = TXN_LIMITS): StateMachine
     transactions: () => tables.transactions.values(),
     outcomes: (limit) => tables.outcomes.newest(limit),
     register: (name) => tables.registers.get(name),
+    services: () => tables.services,
     participants: () => [...tables.participants.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
     isParticipant: (name) => tables.participants.has(name),
     meta: () => tables.meta(),

@@ -4,7 +4,7 @@
  * Decides how the state is kept, not what a record does to it. Values of transactions, registers and participants are immutable;
  * outcomes are packed (outcome-store.ts) and clients mutable inside (client-memory.ts).
  */
-import { assert, compareZxid, gidTimeMs, unreachable } from "../base/index.js";
+import { assert, compareZxid, gidTimeMs, SERVICE_PREFIX, unreachable } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ClientMemory, KnownParticipant, Lookup, Register, StateChange, StateMeta, TxnLimits } from "./api.js";
 import { ClientMemories } from "./client-memory.js";
@@ -21,6 +21,8 @@ export class Tables {
   readonly transactions = new Map<Gid, Transaction>();
   readonly outcomes = new OutcomeStore();
   readonly registers = new Map<string, Register>();
+  /** Those registers that are registrations of services; replaced when one changes. */
+  services: ReadonlyMap<string, Register> = new Map();
   readonly participants = new Map<string, KnownParticipant>();
   readonly clients = new ClientMemories();
   floorMs = 0;
@@ -119,7 +121,7 @@ export class Tables {
   }
 
   putRegister(register: Register): void {
-    this.registers.set(register.name, register);
+    this.#setRegister(register);
     this.#dirtyRegisters.set(register.name, register);
   }
 
@@ -165,7 +167,7 @@ export class Tables {
         if (change.value !== undefined) this.#singles.push(this.#loadSingle(change.value));
         return;
       case "register":
-        if (change.value !== undefined) this.registers.set(change.key, change.value);
+        if (change.value !== undefined) this.#setRegister(change.value);
         return;
       case "participant":
         if (change.value !== undefined) this.participants.set(change.key, change.value);
@@ -203,6 +205,11 @@ export class Tables {
     this.stampMs = meta.stampMs;
     this.digest = meta.digest;
     this.featureLevel = meta.featureLevel;
+  }
+
+  #setRegister(register: Register): void {
+    this.registers.set(register.name, register);
+    if (register.name.startsWith(SERVICE_PREFIX)) this.services = new Map(this.services).set(register.name, register);
   }
 
   #uncount(before: Transaction): void {

@@ -9,6 +9,8 @@ export { controlEventCodec, controlFrameCodec, sessionMessageBytes } from "./pee
 export type { ControlFrame } from "./peer-codec.js";
 export { decodeHealthRequest, encodeHealthList, encodeHealthResponse, HEALTH_STATUS } from "./health-codec.js";
 export type { HealthStatus } from "./health-codec.js";
+export { decodeServiceAnswer, encodeServiceCall, SERVICE_CALL_PATH } from "./service-codec.js";
+export type { ServiceCallMessage, ServicePhaseName } from "./service-codec.js";
 export { serviceShape } from "./services.js";
 export type { MethodShape, ServiceName } from "./services.js";
 export { snapshotFrameCodec, snapshotRequestCodec, stateEntryBytes } from "./snapshot-codec.js";

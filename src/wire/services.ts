@@ -4,7 +4,7 @@
  * proto/quorate/v1 is the truth; a test holds this list against it. Reading the files at every start instead would cost a node a
  * fifth of the time from its birth to its first vote.
  */
-export type ServiceName = "Peer" | "Session" | "Participants" | "Coordinator";
+export type ServiceName = "Peer" | "Session" | "Participants" | "Participant" | "Coordinator";
 
 export interface MethodShape {
   /** "/quorate.v1.Session/Open" */
@@ -19,6 +19,8 @@ const SERVICES: Readonly<Record<ServiceName, Readonly<Record<string, Streams>>>>
   Peer: { Control: "both", Follow: "both", Snapshot: "response" },
   Session: { Open: "both" },
   Participants: { Attach: "both" },
+  // Served by others, called by the leader.
+  Participant: { Call: "none" },
   Coordinator: {
     Begin: "none",
     Enlist: "none",

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
 
-const FILES = ["records", "peer", "session", "participant", "coordinator"].map((name) => `quorate/v1/${name}.proto`);
+const FILES = ["records", "peer", "session", "participant", "service", "coordinator"].map((name) => `quorate/v1/${name}.proto`);
 
 export const PROTO_FOLDER = fileURLToPath(new URL("../../proto", import.meta.url));
 

@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { serviceShape, UNARY_METHODS, type ServiceName } from "../../src/wire/index.js";
 import { PROTO_FOLDER, schema } from "./proto-files.js";
 
-const FILES = ["records", "peer", "session", "participant", "coordinator"];
+const FILES = ["records", "peer", "session", "participant", "service", "coordinator"];
 
 /** Every nested namespace of the package, depth first. */
 function all(space: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
@@ -16,7 +16,7 @@ function all(space: protobuf.NamespaceBase): protobuf.ReflectionObject[] {
 }
 
 describe("published .proto files", () => {
-  test("the folder holds all five files", () => {
+  test("the folder holds all six files", () => {
     for (const file of FILES) expect(readFileSync(join(PROTO_FOLDER, `quorate/v1/${file}.proto`), "utf8")).toContain("package quorate.v1;");
   });
 
@@ -41,7 +41,7 @@ describe("published .proto files", () => {
 
   test("the list of services says what the files say", () => {
     const services = all(schema()).filter((one) => one instanceof protobuf.Service);
-    expect(services.map((one) => one.name).sort()).toEqual(["Coordinator", "Participants", "Peer", "Session"]);
+    expect(services.map((one) => one.name).sort()).toEqual(["Coordinator", "Participant", "Participants", "Peer", "Session"]);
     for (const service of services) {
       const published = service.methodsArray.map((method) => [
         method.name,

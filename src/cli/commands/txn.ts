@@ -41,6 +41,10 @@ export const command: Command = {
         gidOptions(yargs)
           .option("participant", { alias: "p", type: "string", demandOption: true, describe: "the participant's name" })
           .option("branch", { type: "string", describe: "the branch's id; default: the participant's name" })
+          .option("kind", {
+            choices: ["2pc", "tcc"] as const,
+            describe: "prepared and committed, or tried and confirmed; default: that of a registered service, else 2pc",
+          })
           .option("payload", { type: "string", describe: "the work; for a kv participant a JSON list of operations" })
           .option("payload-file", { type: "string", describe: "a file with the work" }),
       run: enlist,
@@ -103,13 +107,20 @@ async function enlist(args: CommandArgs): Promise<ExitCode> {
   if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
   return withCluster(args, { requireLeader: true }, async (quorate, timeoutMs) => {
     const payload = payloadOf(args, await kindOf(quorate, participant));
-    await quorate.enlist(gidOf(args), { id: branch, participant, mode: "asked", payload }, { timeoutMs });
+    const kind = await branchKind(args, quorate, participant, timeoutMs);
+    await quorate.enlist(gidOf(args), { id: branch, participant, mode: "asked", payload, kind }, { timeoutMs });
     printResult(outputOf(args), {
-      json: { gid: gidOf(args), branch, participant, payloadBytes: payload.length },
-      table: () => `branch ${branch} (${participant}, ${payload.length} bytes) is enlisted into ${gidOf(args)}`,
+      json: { gid: gidOf(args), branch, participant, kind, payloadBytes: payload.length },
+      table: () => `branch ${branch} (${participant}, ${kind}, ${payload.length} bytes) is enlisted into ${gidOf(args)}`,
     });
     return EXIT.ok;
   });
+}
+
+async function branchKind(args: CommandArgs, quorate: Quorate, participant: string, timeoutMs: number): Promise<"2pc" | "tcc"> {
+  const given = text(args, "kind");
+  if (given === "2pc" || given === "tcc") return given;
+  return (await quorate.services({ timeoutMs })).find(({ name }) => name === participant)?.spec?.kind ?? "2pc";
 }
 
 /** Undefined when no reachable node knows the participant: the cluster will say so itself. */
