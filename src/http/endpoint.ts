@@ -10,6 +10,7 @@ import type { CallBarrier, HttpServiceOptions, ServiceCall, ServicePhase } from 
 
 export const BODY_BYTES_MAX = 64 * 1024;
 const DETAIL_CHARS_MAX = 300;
+const RESULTS = "return nothing for yes, throw a Refusal for no";
 
 /** `parsed`: a framework has read and parsed the body already. */
 export type CallBody = { readonly bytes: Uint8Array } | { readonly parsed: unknown };
@@ -65,12 +66,11 @@ export class Endpoint {
 
   async #run(handler: Handler, call: ServiceCall, newWork: boolean): Promise<HttpReply> {
     let value: unknown;
-    const run = async (handle: unknown): Promise<void> => {
+    const run = async (handle: unknown): Promise<unknown> => {
       value = await handler(call, handle);
-      if (newWork && !(value === undefined || value === "yes" || (value === "read-only" && call.phase === "prepare")))
-        throw new TypeError(
-          `the handler of ${call.phase} returned ${String(value)}, which is no result: return nothing for yes, throw a Refusal for no`,
-        );
+      if (newWork && !this.#isResult(value, call.phase))
+        throw new TypeError(`the handler of ${call.phase} returned ${shown(value)}; ${RESULTS}`);
+      return value;
     };
     try {
       if (this.#barrier === undefined) await run(undefined);
@@ -85,6 +85,12 @@ export class Endpoint {
     }
   }
 
+  /** What is no text may be work that a barrier carries out. */
+  #isResult(value: unknown, phase: ServicePhase): boolean {
+    if (value === undefined || value === "yes" || (value === "read-only" && phase === "prepare")) return true;
+    return this.#barrier !== undefined && typeof value === "object" && value !== null;
+  }
+
   #failed(error: unknown, call: ServiceCall, newWork: boolean): HttpReply {
     if (error instanceof Refusal && newWork) return reply(409, error.message);
     if (error instanceof NotYet) return reply(425, error.message);
@@ -95,6 +101,10 @@ export class Endpoint {
     }
     return reply(500, messageOf(error));
   }
+}
+
+function shown(value: unknown): string {
+  return typeof value === "string" ? JSON.stringify(value) : `a value of type ${typeof value}`;
 }
 
 function reply(status: number, detail: string): HttpReply {

@@ -5,13 +5,13 @@ import type { HttpServiceOptions } from "./contract.js";
 import { Endpoint } from "./endpoint.js";
 import type { Headers } from "./call-headers.js";
 
-interface Reply {
+export interface ScopedReply {
   code(status: number): unknown;
   header(name: string, value: string): unknown;
   send(body?: unknown): unknown;
 }
 
-interface Request {
+export interface ScopedRequest {
   readonly method: string;
   readonly headers: Headers;
   readonly body: unknown;
@@ -25,7 +25,11 @@ export interface FastifyScope {
     options: { readonly parseAs: "buffer"; readonly bodyLimit: number },
     parser: (request: never, body: Buffer, done: (error: Error | null, body?: unknown) => void) => void,
   ): unknown;
-  post(path: string, handler: (request: never, reply: never) => Promise<unknown>): unknown;
+  route(options: {
+    readonly method: "POST";
+    readonly url: string;
+    readonly handler: (request: ScopedRequest, reply: ScopedReply) => Promise<unknown>;
+  }): unknown;
 }
 
 /** Body parsers are changed inside the plugin's own scope only. Throws QUORATE_INVALID_ARGUMENT naming the option. */
@@ -33,7 +37,7 @@ export function fastifyService<Handle = undefined, Payload = unknown>(
   options: HttpServiceOptions<Handle, Payload>,
 ): (scope: FastifyScope) => Promise<void> {
   const endpoint = new Endpoint(options as HttpServiceOptions);
-  const handle = async ({ method, headers, body }: Request, reply: Reply): Promise<unknown> => {
+  const handle = async ({ method, headers, body }: ScopedRequest, reply: ScopedReply): Promise<unknown> => {
     const bytes = body instanceof Uint8Array ? body : new Uint8Array(0);
     const answer = await endpoint.answer(method, headers, { bytes });
     reply.code(answer.status);
@@ -43,7 +47,7 @@ export function fastifyService<Handle = undefined, Payload = unknown>(
   return (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser("*", { parseAs: "buffer", bodyLimit: endpoint.bodyBytesMax }, (_request, body, done) => done(null, body));
-    scope.post("/", handle as (request: never, reply: never) => Promise<unknown>);
+    scope.route({ method: "POST", url: "/", handler: handle });
     return Promise.resolve();
   };
 }

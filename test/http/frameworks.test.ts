@@ -108,6 +108,7 @@ describe.each(FRAMEWORKS)("a service in %s", (name, start) => {
       clusterId: "test",
       connectionsMax: 2,
       answerBytesMax: 1_000,
+      forgottenBelowMs: () => 512,
     });
     const ref = { gid: GID, branch: "b1" };
     expect(await hotel.prepare({ ...ref, epoch: 3, payload: Buffer.from('{"room":12}') })).toEqual({ vote: "yes", detail: "" });
