@@ -29,7 +29,7 @@ export const ERROR_CODES = {
   QUORATE_UNREACHABLE: "No endpoint answered; the message lists what each said.",
   QUORATE_PARTICIPANT: "A participant or its database failed; `cause` has its error.",
   QUORATE_HAZARD:
-    "A branch cannot follow the decision: it was settled against it, or what it had promised is not there. Nothing was run; people have to look.",
+    "A branch cannot follow the decision: it was settled against it, or what it had promised is not there. Nothing more is run for it; people have to look.",
   QUORATE_PARTICIPANT_SETUP: "A database is not configured for prepared transactions; the message names the setting and the value.",
   QUORATE_CONFIG: "A setting is unknown, out of bounds or contradictory; the message names it.",
   QUORATE_DATA_FOLDER: "The data folder belongs to another cluster or node, is newer, or is in use.",

@@ -104,6 +104,27 @@ describe("a barrier in a level database", () => {
     expect(await at.call(call, () => [])).toEqual({ kind: "done", value: [] });
   });
 
+  test("every batch is synced before it is answered", async () => {
+    const options: unknown[] = [];
+    const batch = db.batch.bind(db) as (operations: unknown, given: unknown) => Promise<void>;
+    const watched = Object.create(db, {
+      batch: {
+        value: (operations: unknown, given: unknown) => {
+          options.push(given);
+          return batch(operations, given);
+        },
+      },
+      sublevel: { value: db.sublevel.bind(db) },
+    }) as Level;
+    const at = barrier.kv(watched);
+    const call = newCall("try", { participant: "watched" });
+    await at.call(call, () => [{ type: "put", key: "synced", value: "1" }]);
+    await at.call({ ...call, phase: "cancel" }, () => []);
+    await at.forgetBelow(Date.now() + 1000, call);
+    expect(options).toEqual([{ sync: true }, { sync: true }, { sync: true }, { sync: true }]);
+    expect(await db.get("synced")).toBe("1");
+  });
+
   test("after a write that failed nothing more is answered until the database is opened anew", async () => {
     const at = barrier.kv(db);
     const call = newCall("try");

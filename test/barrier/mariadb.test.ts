@@ -147,6 +147,25 @@ withMariadb(() => {
       expect(row).toEqual({ wait: 5 });
     });
 
+    test("reads its rows whatever form the pool was made for", async () => {
+      for (const options of [
+        { rowsAsArray: true },
+        { nestTables: true },
+        { typeCast: false },
+        { supportBigNumbers: true, bigNumberStrings: true },
+      ]) {
+        const pool = createPool({ uri: store.server.dsn, ...options });
+        const other = barrier({ pool });
+        const call = newCall("try");
+        await other.check();
+        expect(await other.call(call, () => 1)).toMatchObject({ kind: "done" });
+        expect(await other.call(call, () => 1)).toEqual({ kind: "duplicate" });
+        expect(await other.call({ ...call, phase: "cancel" }, () => 1)).toMatchObject({ kind: "done" });
+        expect(await other.call(call, () => 1)).toMatchObject({ kind: "refused" });
+        await pool.end();
+      }
+    });
+
     test("a callback pool of mysql2 serves too; tables may be in another database", async () => {
       await store.query("create database marks");
       const pool = createCallbackPool({ uri: store.server.dsn });

@@ -1,7 +1,7 @@
 /** The suite in PostgreSQL, in each isolation level, and what is PostgreSQL's own. */
 import { Pool, type PoolClient } from "pg";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { barrier, type SqlBarrier } from "../../src/barrier/index.js";
+import { barrier, type Barrier, type BarrierCall, type SqlBarrier } from "../../src/barrier/index.js";
 import { withPostgres } from "../testing/with-postgres.js";
 import { describeBarrier } from "./conformance.js";
 import { newCall } from "./fixture.js";
@@ -101,6 +101,19 @@ withPostgres(() => {
       await expect(cut).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT", retry: "safe", gid: call.gid });
       expect(await items()).toEqual([]);
       expect(await at.call(call, (client) => client.query("insert into item values (7)"))).toMatchObject({ kind: "done" });
+    });
+
+    test("has the shape that whoever serves handlers asks for", async () => {
+      const asked: Barrier<PoolClient> = at;
+      const plain: {
+        call(
+          call: BarrierCall,
+          run: (handle: PoolClient) => Promise<unknown>,
+        ): Promise<{ readonly kind: "done" | "duplicate" | "refused" }>;
+      } = at;
+      const call = newCall("try");
+      expect((await plain.call(call, (client) => client.query("select 1"))).kind).toBe("done");
+      expect(await asked.call({ ...call, phase: "confirm" }, () => 7)).toEqual({ kind: "done", value: 7 });
     });
 
     test("options without sense are refused by name", () => {

@@ -201,6 +201,20 @@ export function describeWithin(name: string, open: () => Promise<WithinStore>): 
       await expect(inside(manager(undefined))).rejects.toEqual(refused(/EntityManager has no transaction open/));
     });
 
+    test("a library that renames columns is refused, not misread", async () => {
+      const call = newCall("try");
+      await store.newBarrier().call(call, () => 1);
+      const loud = knex({
+        ...store.knexOptions,
+        pool: { min: 0, max: 2 },
+        postProcessResponse: (result: unknown) =>
+          JSON.parse(JSON.stringify(result).replace(/"(phase|transaction)":/g, (name) => name.toUpperCase())) as unknown,
+      });
+      const renamed = loud.transaction((trx) => at.within(trx, { ...call, phase: "confirm" }, () => 1));
+      await expect(renamed).rejects.toEqual(refused(/rows without a column "phase".*leave column names alone/));
+      await loud.destroy();
+    });
+
     test("what opens transactions of its own needs a pool, and says so", async () => {
       await expect(at.call(newCall("try"), () => 1)).rejects.toEqual(refused(/call\(\) opens transactions of its own/));
       await expect(at.forgetBelow(1, newCall("try"))).rejects.toEqual(refused(/forgetBelow\(\)/));

@@ -10,10 +10,10 @@ export const BARRIER_MUTANTS = [
     edits: [
       {
         file: "barrier/sql/postgres.ts",
-        find: `    return row === undefined ? undefined : { transaction: String(row["transaction"]) };`,
+        find: `    return row === undefined ? undefined : { transaction: textOf(row, "transaction") ?? "" };`,
         replace: `    if (row !== undefined && slot === "start" && step === "cancel")
       await runner.run(\`delete from \${tables.barrier} where \${branchWhere(call, slot)}\`);
-    return row === undefined ? undefined : { transaction: String(row["transaction"]) };`,
+    return row === undefined ? undefined : { transaction: textOf(row, "transaction") ?? "" };`,
       },
     ],
   },
@@ -99,7 +99,11 @@ export const BARRIER_MUTANTS = [
     rule: "The floor is read as committed by now, not as of an old snapshot (barrier in PostgreSQL).",
     tests: ["test/barrier/within-postgres.test.ts"],
     edits: [
-      { file: "barrier/sql/postgres.ts", find: `if (row["isolation"] !== "read committed")`, replace: `if (row["isolation"] === "")` },
+      {
+        file: "barrier/sql/postgres.ts",
+        find: `if (textOf(row, "isolation") !== "read committed")`,
+        replace: `if (textOf(row, "isolation") === "")`,
+      },
     ],
   },
   {

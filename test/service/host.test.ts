@@ -55,7 +55,7 @@ const map = (...registrations: Registration[]): ReadonlyMap<string, Registration
 const gid: Gid = newGid(Date.now(), () => 7);
 
 function call(instance: number, phase: "prepare" | "commit" | "rollback" = "prepare", branch = "b1", attempt = 1): void {
-  host.call({ instance, phase, gid, branch, epoch: 3, attempt, payload: Buffer.from("{}") });
+  host.call({ instance, phase, kind: "tcc", gid, branch, epoch: 3, attempt, payload: Buffer.from("{}") });
 }
 
 describe("a node", () => {

@@ -4,7 +4,7 @@
  * All values are literals: each is of a strict alphabet (contract.ts checks it), and so the texts hold no placeholder that one
  * library writes `$1` and another `?`. No text holds a question mark.
  */
-import { gidTimeMs, type Gid } from "../../base/index.js";
+import { gidTimeMs, QuorateError, type Gid } from "../../base/index.js";
 import type { BarrierCall, BarrierScope } from "../contract.js";
 import type { Slot, Step } from "../rules.js";
 
@@ -92,6 +92,26 @@ export function stateInsert(tables: Tables, scope: BarrierScope, kind: "epoch" |
 
 export function epochUpdate(tables: Tables, scope: BarrierScope, epoch: number): string {
   return `update ${tables.state} set value = ${epoch} where ${stateWhere(scope, "epoch")} and value < ${epoch}`;
+}
+
+/**
+ * A column of a row as text; undefined: SQL's null. Throws when the row has no such column, as when a library was told to rename columns
+ * or to give rows as lists: taking that for "nothing is there" would make up a decision.
+ */
+export function textOf(row: Readonly<Record<string, unknown>>, column: string): string | undefined {
+  const value = row[column];
+  if (value === null) return undefined;
+  if (typeof value === "string" || typeof value === "number" || typeof value === "bigint" || Buffer.isBuffer(value)) return String(value);
+  throw new QuorateError(
+    "QUORATE_INVALID_ARGUMENT",
+    `barrier: this handle gives rows without a column "${column}" (${JSON.stringify(Object.keys(row))}); it must give rows as objects and leave column names alone`,
+  );
+}
+
+/** A whole number that was selected as text. */
+export function numberOf(row: Readonly<Record<string, unknown>>, column: string): number | undefined {
+  const text = textOf(row, column);
+  return text === undefined ? undefined : Number(text);
 }
 
 /** A code of an error as drivers and the libraries around them report it: on the error itself, or on the one it wraps. */

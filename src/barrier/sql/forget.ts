@@ -8,7 +8,7 @@
  */
 import { messageOf, QuorateError } from "../../base/index.js";
 import type { BarrierScope } from "../contract.js";
-import { stateWhere, type Dialect, type Tables } from "./dialect.js";
+import { numberOf, stateWhere, type Dialect, type Tables } from "./dialect.js";
 import type { Connection } from "./pool.js";
 
 /** Rows per transaction: bounds its locks and its share of the log. */
@@ -68,11 +68,11 @@ async function dropSlice(connection: Connection, dialect: Dialect, tables: Table
       `with gone as (delete from ${tables.barrier} where (${key}) in (select ${key} from ${tables.barrier} where ${where} order by ${key} limit ${DROP_SLICE}) ` +
         "returning 1) select count(*)::int as n from gone",
     );
-    return Number(rows[0]?.["n"]);
+    return numberOf(rows[0] ?? {}, "n") ?? 0;
   }
   // Without the locks on gaps that the default isolation takes: new work must not wait for them.
   await runner.run("set transaction isolation level read committed");
   await runner.run(`delete from ${tables.barrier} where ${where} order by gid_ms, gid, branch, slot limit ${DROP_SLICE}`);
-  const [row] = (await runner.run("select cast(row_count() as char) as n")).rows;
-  return Number(row?.["n"]);
+  const [row = {}] = (await runner.run("select cast(row_count() as char) as n")).rows;
+  return numberOf(row, "n") ?? 0;
 }

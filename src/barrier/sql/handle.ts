@@ -51,7 +51,9 @@ function pgRunner(client: Shape): SqlRunner {
 function mysql2Runner(connection: Shape): SqlRunner {
   // A connection of callbacks has its twin of promises.
   const promised = (has(connection, "promise") ? invoke(connection, "promise") : connection) as Shape;
-  return { run: async (sql) => answerOf(await invoke(promised, "query", sql)) };
+  // A pool may be made with other wishes for its rows; these are for this query only.
+  const plain = { rowsAsArray: false, nestTables: false, typeCast: true };
+  return { run: async (sql) => answerOf(await invoke(promised, "query", { sql, ...plain })) };
 }
 
 function knexRunner(trx: Shape): SqlRunner {

@@ -15,9 +15,11 @@ import {
   epochUpdate,
   markDelete,
   markInsert,
+  numberOf,
   sqlCodeOf,
   stateInsert,
   stateWhere,
+  textOf,
   type Claim,
   type Dialect,
   type ScopeState,
@@ -69,8 +71,8 @@ export const mysqlDialect: Dialect = {
     const open = await openByStatus(runner);
     if (open !== false) return open;
     // Without autocommit the transaction begins with the first statement that touches a table.
-    const [row] = (await runner.run("select @@autocommit as autocommit")).rows;
-    return Number(row?.["autocommit"]) === 0;
+    const [row = {}] = (await runner.run("select @@autocommit as autocommit")).rows;
+    return numberOf(row, "autocommit") === 0;
   },
 
   async claim(runner, tables, call, slot, step): Promise<Claim | undefined> {
@@ -79,19 +81,19 @@ export const mysqlDialect: Dialect = {
 
   async readMark(runner, tables, call, slot) {
     const [row] = (await runner.run(`select phase from ${tables.barrier} where ${branchWhere(call, slot)} ${LOCKED}`)).rows;
-    return row?.["phase"] as Step | undefined;
+    return row === undefined ? undefined : (textOf(row, "phase") as Step);
   },
 
   async readState(runner, tables, scope): Promise<ScopeState> {
     // The inner select takes no lock: whoever raises the epoch must not wait for all transactions in flight, nor they for each other.
     const epoch = `(select cast(e.value as char) from ${tables.state} e where ${stateWhere(scope, "epoch").replace(/\b(cluster|participant|kind) =/g, "e.$1 =")})`;
     const sql = `select cast(value as char) as floor, ${epoch} as epoch from ${tables.state} where ${stateWhere(scope, "floor")} ${LOCKED}`;
-    const [row] = (await runner.run(sql)).rows;
+    let [row] = (await runner.run(sql)).rows;
     if (row === undefined) {
       await mysqlDialect.openScope(runner, tables, scope);
-      return mysqlDialect.readState(runner, tables, scope);
+      [row = {}] = (await runner.run(sql)).rows;
     }
-    return { epoch: Number(row["epoch"] ?? 0), floorMs: Number(row["floor"]) };
+    return { epoch: numberOf(row, "epoch") ?? 0, floorMs: numberOf(row, "floor") ?? 0 };
   },
 
   async openScope(runner, tables, scope) {

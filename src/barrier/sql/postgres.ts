@@ -13,9 +13,11 @@ import {
   branchWhere,
   epochUpdate,
   markInsert,
+  numberOf,
   sqlCodeOf,
   stateInsert,
   stateWhere,
+  textOf,
   type Claim,
   type Dialect,
   type ScopeState,
@@ -79,26 +81,26 @@ export const postgresDialect: Dialect = {
   async claim(runner, tables, call, slot, step): Promise<Claim | undefined> {
     const sql = `${markInsert(tables, call, slot, step)} on conflict do nothing returning pg_current_xact_id()::text as transaction, ${DURABLE} as durable`;
     const [row] = (await runner.run(sql)).rows;
-    return row === undefined ? undefined : { transaction: String(row["transaction"]) };
+    return row === undefined ? undefined : { transaction: textOf(row, "transaction") ?? "" };
   },
 
   async readMark(runner, tables, call, slot) {
     const [row] = (await runner.run(`select phase from ${tables.barrier} where ${branchWhere(call, slot)}`)).rows;
-    return row?.["phase"] as Step | undefined;
+    return row === undefined ? undefined : (textOf(row, "phase") as Step);
   },
 
   async readState(runner, tables, scope): Promise<ScopeState> {
     const read = (kind: "epoch" | "floor"): string => `(select value::text from ${tables.state} where ${stateWhere(scope, kind)})`;
     const sql = `select current_setting('transaction_isolation') as isolation, ${read("epoch")} as epoch, ${read("floor")} as floor`;
-    const [row] = (await runner.run(sql)).rows;
-    if (row === undefined || row["floor"] === null || row["floor"] === undefined) {
+    let [row = {}] = (await runner.run(sql)).rows;
+    if (textOf(row, "floor") === undefined) {
       await postgresDialect.openScope(runner, tables, scope);
-      return postgresDialect.readState(runner, tables, scope);
+      [row = {}] = (await runner.run(sql)).rows;
     }
     // A snapshot may be older than the floor. A lock on a row that has changed since the snapshot is refused with 40001.
-    if (row["isolation"] !== "read committed")
+    if (textOf(row, "isolation") !== "read committed")
       await runner.run(`select value::text as value from ${tables.state} where ${stateWhere(scope, "floor")} for share`);
-    return { epoch: Number(row["epoch"] ?? 0), floorMs: Number(row["floor"]) };
+    return { epoch: numberOf(row, "epoch") ?? 0, floorMs: numberOf(row, "floor") ?? 0 };
   },
 
   async openScope(runner, tables, scope) {

@@ -8,7 +8,6 @@
 import { randomBytes } from "node:crypto";
 import { messageOf, newGid, QuorateError } from "../../base/index.js";
 import type { KvOperation, KvParticipant } from "../../participant/kv/index.js";
-import { kvPayload } from "../../participant/kv/index.js";
 import type { BarrierScope } from "../contract.js";
 import { marksBelow, marksFrom } from "../keys.js";
 import { StoreBarrier, type KvBarrier, type MarkStore } from "./store.js";
@@ -65,12 +64,14 @@ class ParticipantMarks implements MarkStore<KvParticipant, readonly KvOperation[
     const gid = newGid(Date.now(), () => randomBytes(4).readUInt32LE());
     // The participant's own fence is for calls of its own cluster; this one is nobody's and never late.
     const { epoch } = this.handle.stats();
-    const result = await this.handle.commitOnePhase({ gid, branch: "barrier", payload: payloadOf(operations), epoch });
+    const result = await this.handle.commitOnePhase({ gid, branch: "barrier", payload: await payloadOf(operations), epoch });
     return result.kind === "committed" ? undefined : result.detail;
   }
 }
 
-function payloadOf(operations: readonly KvOperation[]): Uint8Array {
+async function payloadOf(operations: readonly KvOperation[]): Promise<Uint8Array> {
+  // Whoever has such a participant has loaded this; whoever uses a database does not need it.
+  const { kvPayload } = await import("../../participant/kv/index.js");
   try {
     return kvPayload(operations);
   } catch (error) {

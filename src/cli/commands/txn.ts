@@ -120,7 +120,8 @@ async function enlist(args: CommandArgs): Promise<ExitCode> {
 async function branchKind(args: CommandArgs, quorate: Quorate, participant: string, timeoutMs: number): Promise<"2pc" | "tcc"> {
   const given = text(args, "kind");
   if (given === "2pc" || given === "tcc") return given;
-  return (await quorate.services({ timeoutMs })).find(({ name }) => name === participant)?.spec?.kind ?? "2pc";
+  const service = (await quorate.services({ timeoutMs })).find(({ name }) => name === participant);
+  return service?.problem === undefined && service !== undefined ? service.kind : "2pc";
 }
 
 /** Undefined when no reachable node knows the participant: the cluster will say so itself. */
