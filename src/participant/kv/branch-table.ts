@@ -30,11 +30,13 @@ import {
   encodePrepared,
   encodeValue,
   fingerprintOf,
+  isPrepared,
   parseBranchKey,
   type OutcomeRow,
   type PreparedRow,
 } from "./record.js";
-import type { KvStore, Waiter, Write } from "./store.js";
+import type { Write } from "./overlay.js";
+import type { KvStore, Waiter } from "./store.js";
 
 const YES: VoteResult = { vote: "yes", detail: "" };
 const DONE: SettleResult = { kind: "done" };
@@ -93,13 +95,14 @@ export class BranchTable {
     if (known !== undefined) return voteAgain(known);
     const row = this.#row(request);
     if (row !== undefined) return row.state === "committed" ? YES : no("the branch was rolled back before");
-    const { epoch, floorMs } = this.#store.head;
+    const { epoch, floorMs } = this.#store;
     if (gidTimeMs(request.gid) < floorMs) return no("expired: the gid is below the floor of this participant");
     // Only new work is fenced. A vote given before stands, whoever asks for it again.
     if (request.epoch < epoch) return no(`fenced: the prepare is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
     const decoded = decodeKvPayload(request.payload);
     if ("problem" in decoded) return no(decoded.problem);
-    if (this.#branches.size >= this.#branchesMax) return Promise.reject(this.#overloaded());
+    const overloaded = this.#overloaded();
+    if (overloaded !== undefined) return Promise.reject(overloaded);
     const branch = this.#begun(request, decoded.operations);
     branch.granted = () => this.#vote(branch);
     branch.refused = (detail) => {
@@ -119,7 +122,7 @@ export class BranchTable {
       if (row !== undefined)
         return row.state === "committed" ? COMMITTED : { kind: "refused", detail: "the branch was rolled back before" };
     }
-    const { epoch, floorMs } = this.#store.head;
+    const { epoch, floorMs } = this.#store;
     const couldNotTell = (why: string): QuorateError => new QuorateError("QUORATE_PARTICIPANT", why, { retry: "safe", gid: request.gid });
     // Nothing is known here of the branch, and nothing may be made up: the caller is a leader of the past.
     if (gidTimeMs(request.gid) < floorMs) throw couldNotTell("expired: the gid is below the floor of this participant");
@@ -134,7 +137,8 @@ export class BranchTable {
       await known.vote.promise;
       return this.commitOnePhase(request);
     }
-    if (this.#branches.size >= this.#branchesMax) throw this.#overloaded();
+    const overloaded = this.#overloaded();
+    if (overloaded !== undefined) throw overloaded;
     const decoded = decodeKvPayload(request.payload);
     const branch = this.#begun(request, "problem" in decoded ? [] : decoded.operations);
     branch.onePhase = true;
@@ -150,13 +154,17 @@ export class BranchTable {
     return endOf(branch);
   }
 
-  #overloaded(): QuorateError {
-    return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" });
+  /** Why no new work is taken now; undefined: it is. */
+  #overloaded(): QuorateError | undefined {
+    if (this.#branches.size >= this.#branchesMax)
+      return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" });
+    if (!this.#store.behind) return undefined;
+    return new QuorateError("QUORATE_OVERLOADED", "LevelDB is far behind the log; new work waits for the checkpoint", { retry: "safe" });
   }
 
   /** New work enters the table, and its epoch counts from now on. */
   #begun(request: PrepareRequest, operations: readonly KvOperation[]): Branch {
-    if (request.epoch > this.#store.head.epoch) this.#store.amend({ epoch: request.epoch });
+    if (request.epoch > this.#store.epoch) this.#store.amend({ epoch: request.epoch });
     const branch = new Branch(request, "waiting");
     branch.operations = operations;
     branch.wants = locksOf(operations);
@@ -173,7 +181,7 @@ export class BranchTable {
       if (row?.state === "committed") return DONE;
       if (row !== undefined) return { kind: "heuristic", outcome: "rolled-back", detail: "the branch was rolled back here before" };
       // Rows go only after the cluster forgot the gid, which it does only after this participant acknowledged.
-      if (gidTimeMs(ref.gid) < this.#store.head.floorMs) return DONE;
+      if (gidTimeMs(ref.gid) < this.#store.floorMs) return DONE;
       return { kind: "heuristic", outcome: "hazard", detail: "this participant has no record of the branch: its promise was lost" };
     }
     switch (branch.phase) {
@@ -203,7 +211,7 @@ export class BranchTable {
     if (known === undefined) {
       const row = this.#row(ref);
       if (row?.state === "committed") return { kind: "heuristic", outcome: "committed", detail: "the branch was committed here before" };
-      if (row !== undefined || gidTimeMs(ref.gid) < this.#store.head.floorMs) return DONE;
+      if (row !== undefined || gidTimeMs(ref.gid) < this.#store.floorMs) return DONE;
       const mark = new Branch(ref, "rolling-back");
       this.#branches.set(idOf(ref), mark);
       return this.#settle(mark, "rolling-back", [], { state: "rolled-back", reads: [] });
@@ -258,26 +266,21 @@ export class BranchTable {
   }
 
   async #forget(floorMs: number): Promise<void> {
-    if (floorMs > this.#store.head.floorMs) {
+    if (floorMs > this.#store.floorMs) {
       this.#store.amend({ floorMs });
       // Durability: the floor first. A row dropped before it would let a late prepare of the same gid start a second life.
       await this.#submit([]);
     }
-    const end = branchKeyFloor(Math.min(floorMs, this.#store.head.floorMs));
-    for (let from = BRANCH_PREFIX; ;) {
-      const drops: Write[] = [];
-      let last: string | undefined;
-      let seen = 0;
-      for await (const [key, record] of this.#store.range(from, end, FORGET_SLICE)) {
-        seen++;
-        last = key;
-        // Rows of an outcome never change again; a prepared one stays until its decision arrives.
-        if (decodeRow(record).state !== "prepared") drops.push({ key, record: undefined, before: fingerprintOf(record) });
-      }
-      if (drops.length > 0) await this.#submit(drops);
-      if (last === undefined || seen < FORGET_SLICE) return;
-      from = `${last}\0`;
+    const end = branchKeyFloor(Math.min(floorMs, this.#store.floorMs));
+    let drops: Write[] = [];
+    for await (const [key, record] of this.#store.range(BRANCH_PREFIX, end)) {
+      // Rows of an outcome never change again; a prepared one stays until its decision arrives.
+      if (!isPrepared(record)) drops.push({ key, record: undefined, before: fingerprintOf(record) });
+      if (drops.length < FORGET_SLICE) continue;
+      await this.#submit(drops);
+      drops = [];
     }
+    if (drops.length > 0) await this.#submit(drops);
   }
 
   /** The locks are held: do the work, and make the promise durable. */

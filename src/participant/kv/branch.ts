@@ -4,8 +4,8 @@ import { Deferred } from "./deferred.js";
 import type { LockWant } from "./evaluate.js";
 import type { LockOwner } from "./locks.js";
 import type { KvOperation, KvValue } from "./operation.js";
+import type { Write } from "./overlay.js";
 import { branchKey } from "./record.js";
-import type { Write } from "./store.js";
 
 /** For locks; for the group commit of the promise; decided by the cluster only; for the group commit of the outcome. */
 export type Phase = "waiting" | "voting" | "prepared" | "committing" | "rolling-back";

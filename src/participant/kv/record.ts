@@ -37,9 +37,17 @@ export function parseBranchKey(storeKey: string): BranchRef {
   return { gid: storeKey.slice(BRANCH_PREFIX.length + 13, slash) as Gid, branch: storeKey.slice(slash + 1) };
 }
 
+const scratch = Buffer.alloc(4096);
+
+function crcOfKey(storeKey: string): number {
+  // No allocation for the usual key.
+  if (storeKey.length * 3 > scratch.length) return crc32c(Buffer.from(storeKey, "utf8"));
+  return crc32c(scratch, 0, scratch.write(storeKey, 0, "utf8"));
+}
+
 /** The CRC a record of this store key and body must carry. */
 function crcOf(storeKey: string, record: Uint8Array): number {
-  return crc32c(record, CRC_BYTES, record.length, crc32c(Buffer.from(storeKey, "utf8")));
+  return crc32c(record, CRC_BYTES, record.length, crcOfKey(storeKey));
 }
 
 function seal(storeKey: string, record: Buffer): Buffer {
@@ -113,6 +121,11 @@ export function encodeOutcome(storeKey: string, row: OutcomeRow): Buffer {
   return seal(storeKey, record);
 }
 
+/** Whether an intact branch row is that of a branch without an outcome. */
+export function isPrepared(record: Buffer): boolean {
+  return record[CRC_BYTES] === PREPARED;
+}
+
 /** Reads an intact branch row. */
 export function decodeRow(record: Buffer): PreparedRow | OutcomeRow {
   const state = record.readUInt8(CRC_BYTES);
@@ -139,23 +152,28 @@ function parseReads(text: string): readonly (KvValue | null)[] {
   return text === "" ? [] : (JSON.parse(text) as (KvValue | null)[]);
 }
 
-/** The store's own account of itself, rewritten in every group of writes. */
+/** Fingerprints are summed modulo this. */
+export const SUM_MODULUS = 2 ** 48;
+
+/** LevelDB's account of itself, part of every batch that is written to it. */
 export interface Head {
-  readonly format: 1;
-  /** Random; the same in the promise file, so that the two cannot come from different stores. */
+  readonly format: 2;
+  /** Random; the log carries the same, so that the two cannot come from different stores. */
   readonly storeId: string;
   readonly participant: string;
   /** Empty until the first start with a cluster. */
   readonly clusterId: string;
-  /** Groups written so far. */
+  /** The group up to which LevelDB is whole. Records of later ones may be there as well; the log has those groups. */
   readonly sequence: number;
-  /** Data records and branch rows, and the sum of their fingerprints modulo 2^48. */
+  /** Data records and branch rows in LevelDB, and the sum of their fingerprints modulo 2^48. */
   readonly records: number;
   readonly sum: number;
-  /** The highest epoch a prepare carried. */
+  /** The highest epoch a prepare carried, as of `sequence`. */
   readonly epoch: number;
-  /** Gids whose own time is below this take no new work. */
+  /** Gids whose own time is below this take no new work, as of `sequence`. */
   readonly floorMs: number;
+  /** The log was durable up to here. Absent until the log is made. */
+  readonly log?: { readonly segment: number; readonly offset: number };
 }
 
 export function encodeHead(head: Head): Buffer {
@@ -165,6 +183,7 @@ export function encodeHead(head: Head): Buffer {
   return seal(HEAD_KEY, record);
 }
 
-export function decodeHead(record: Buffer): Head {
+/** Of whatever format: check it before anything else. */
+export function decodeHead(record: Buffer): Omit<Head, "format"> & { readonly format: unknown } {
   return JSON.parse(record.toString("utf8", CRC_BYTES)) as Head;
 }

@@ -5,27 +5,33 @@ import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { newGid } from "../../../src/base/index.js";
-import { kv, kvPayload, type KvParticipant } from "../../../src/participant/kv/index.js";
+import { kv, kvPayload, type KvOptions, type KvParticipant } from "../../../src/participant/kv/index.js";
 
 const COMMITS = 6;
 const COPIES_MAX = 12;
+const SMALL = { logSegmentBytes: 16 * 1024 };
+/** Every commit is followed by a checkpoint. */
+const EAGER = { ...SMALL, checkpointRecords: 1 };
 
-async function open(dir: string): Promise<KvParticipant> {
-  const opened = kv({ name: "bank", dir, lockWaitMs: 0, youngerLockWaitMs: 0 });
+async function open(dir: string, sizes: Partial<KvOptions> = SMALL): Promise<KvParticipant> {
+  const opened = kv({ name: "bank", dir, lockWaitMs: 0, youngerLockWaitMs: 0, ...sizes });
   await opened.start("cluster");
   return opened;
 }
 
-/** The folder as a crash at this moment leaves it. The promise file first: what it promises LevelDB already has. */
+/** The folder as a crash at this moment leaves it. The log first: what LevelDB says that it is whole up to is in it already. */
 function copy(from: string, to: string): void {
   mkdirSync(to);
-  cpSync(join(from, "promise"), join(to, "promise"));
+  cpSync(join(from, "log"), join(to, "log"), { recursive: true });
   cpSync(join(from, "level"), join(to, "level"), { recursive: true });
 }
 
-test("a crash at any turn of a commit leaves all of it or nothing, and the store opens", async () => {
+test.each([
+  ["", SMALL],
+  [" while checkpoints run", EAGER],
+])("a crash at any turn of a commit leaves all of it or nothing, and the store opens%s", async (_, sizes) => {
   const root = mkdtempSync(join(tmpdir(), "quorate-kv-crash-"));
-  const bank = await open(join(root, "live"));
+  const bank = await open(join(root, "live"), sizes);
   const seen = new Set<string>();
   try {
     for (let i = 1; i <= COMMITS; i++) {

@@ -65,7 +65,7 @@ test("branch rows sort by the gid's own time, whatever its group, and their keys
 
 test("the head comes back as it was written", () => {
   const head = {
-    format: 1,
+    format: 2,
     storeId: "00",
     participant: "bank",
     clusterId: "c",
