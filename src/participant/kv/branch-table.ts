@@ -35,7 +35,7 @@ import {
   type OutcomeRow,
   type PreparedRow,
 } from "./record.js";
-import type { Write } from "./overlay.js";
+import type { Write } from "./group.js";
 import type { KvStore, Waiter } from "./store.js";
 
 const YES: VoteResult = { vote: "yes", detail: "" };

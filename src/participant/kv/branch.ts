@@ -4,7 +4,7 @@ import { Deferred } from "./deferred.js";
 import type { LockWant } from "./evaluate.js";
 import type { LockOwner } from "./locks.js";
 import type { KvOperation, KvValue } from "./operation.js";
-import type { Write } from "./overlay.js";
+import type { Write } from "./group.js";
 import { branchKey } from "./record.js";
 
 /** For locks; for the group commit of the promise; decided by the cluster only; for the group commit of the outcome. */

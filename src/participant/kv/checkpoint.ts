@@ -8,15 +8,15 @@
  * otherwise keep the last slice and lose one before it.
  */
 import type { Level } from "level";
-import type { Write } from "./overlay.js";
+import type { PackedWrite } from "./packed-writes.js";
 import { BRANCH_PREFIX, encodeHead, fingerprintOf, HEAD_KEY, SUM_MODULUS, type Head } from "./record.js";
 
 /** Encoding a slice must not hold up the event loop. */
 const SLICE_RECORDS = 512;
 const SLICE_BYTES = 256 * 1024;
 
-type Operation =
-  { readonly type: "put"; readonly key: string; readonly value: Buffer } | { readonly type: "del"; readonly key: string };
+const BYTES = { keyEncoding: "buffer", valueEncoding: "buffer" } as const;
+const ROW = BRANCH_PREFIX.charCodeAt(0);
 
 export class Checkpoint {
   readonly #level: Level<string, Buffer>;
@@ -41,32 +41,36 @@ export class Checkpoint {
   }
 
   /** `next`: what holds when all is written. `proceed` false ends it between two slices. */
-  async write(changes: Iterable<Write>, next: Partial<Head>, proceed: () => boolean): Promise<void> {
-    let operations: Operation[] = [];
+  async write(changes: Iterable<PackedWrite>, next: Partial<Head>, proceed: () => boolean): Promise<void> {
+    let batch = this.#level.batch();
     let bytes = 0;
     let { records, sum } = this.#head;
     const flush = async (more: Partial<Head>): Promise<void> => {
       const head: Head = { ...this.#head, ...more, records, sum };
-      operations.push({ type: "put", key: HEAD_KEY, value: encodeHead(head) });
-      await this.#level.batch(operations, { sync: true });
+      await batch.put(HEAD_KEY, encodeHead(head)).write({ sync: true });
       this.#head = head;
-      operations = [];
+      batch = this.#level.batch();
       bytes = 0;
     };
     for (const { key, record, before } of changes) {
       sum = (sum - (before ?? 0) + (record === undefined ? 0 : fingerprintOf(record)) + SUM_MODULUS) % SUM_MODULUS;
       records += (record === undefined ? 0 : 1) - (before === undefined ? 0 : 1);
-      if (record === undefined) operations.push({ type: "del", key });
+      if (record === undefined) batch.del(key, BYTES);
       else {
-        operations.push({ type: "put", key, value: record });
+        batch.put(key, record, BYTES);
         bytes += record.length;
         // Before the slice is written: a reader must not take a row that is arriving for one that is not there.
-        if (key > this.#lastRow && key.startsWith(BRANCH_PREFIX)) this.#lastRow = key;
+        if (key[0] === ROW) this.#arriving(key.toString("latin1"));
       }
-      if (operations.length < SLICE_RECORDS && bytes < SLICE_BYTES) continue;
+      if (batch.length < SLICE_RECORDS && bytes < SLICE_BYTES) continue;
       await flush({});
-      if (!proceed()) return;
+      if (!proceed()) return batch.close();
     }
     await flush(next);
+    await batch.close();
+  }
+
+  #arriving(rowKey: string): void {
+    if (rowKey > this.#lastRow) this.#lastRow = rowKey;
   }
 }

@@ -7,7 +7,15 @@
  * Pure. `records` and `sum` are the digest of the whole store after the group: what a replay must arrive at. The log guards the entry
  * with a checksum of its own (docs/participants.md has the layout of both).
  */
-import type { Write } from "./overlay.js";
+
+/** One record to write. */
+export interface Write {
+  readonly key: string;
+  /** undefined: delete. */
+  readonly record: Buffer | undefined;
+  /** The fingerprint of the record it replaces or deletes; undefined: there is none. */
+  readonly before: number | undefined;
+}
 
 /** What the store says of itself, in force from the group that carries it. */
 export interface StoreState {
@@ -22,23 +30,30 @@ export interface StoreState {
   readonly floorMs: number;
 }
 
-export interface GroupWrite {
-  readonly key: string;
-  readonly record: Buffer | undefined;
+/** A group's bytes, and of each write three numbers: its offset, the fingerprint of what it replaces, and 1 or, if nothing, 0. */
+export interface PackedGroup {
+  readonly bytes: Buffer;
+  readonly places: Uint32Array;
 }
 
 const VERSION = 1;
 const DELETED = 0xffffffff;
 const FIXED_BYTES = 1 + 4 * 6 + 2 + 4;
+const WRITE_BYTES_MIN = 6;
 
 /** More than a write takes in a group. */
 export function writeBytesMax({ key, record }: Write): number {
-  return 6 + key.length * 3 + (record === undefined ? 0 : record.length);
+  return WRITE_BYTES_MIN + key.length * 3 + (record === undefined ? 0 : record.length);
 }
 
-/** `bytes`: the sum of {@link writeBytesMax}. */
-export function encodeGroup(state: StoreState, lists: readonly (readonly Write[])[], bytes: number): Buffer {
-  const out = Buffer.allocUnsafe(FIXED_BYTES + state.clusterId.length * 3 + bytes);
+let scratch = Buffer.alloc(64 * 1024);
+
+/** `bytesMax`: the sum of {@link writeBytesMax}; `count`: of the writes. */
+export function encodeGroup(state: StoreState, lists: readonly (readonly Write[])[], count: number, bytesMax: number): PackedGroup {
+  const need = FIXED_BYTES + state.clusterId.length * 3 + bytesMax;
+  if (scratch.length < need) scratch = Buffer.alloc(need);
+  const out = scratch;
+  const places = new Uint32Array(count * 3);
   let at = out.writeUInt8(VERSION, 0);
   at = out.writeUIntLE(state.records, at, 6);
   at = out.writeUIntLE(state.sum, at, 6);
@@ -46,15 +61,16 @@ export function encodeGroup(state: StoreState, lists: readonly (readonly Write[]
   at = out.writeUIntLE(state.floorMs, at, 6);
   const cluster = out.write(state.clusterId, at + 2, "utf8");
   out.writeUInt16LE(cluster, at);
-  at += 2 + cluster;
-  const countAt = at;
-  at += 4;
-  let count = 0;
+  at = out.writeUInt32LE(count, at + 2 + cluster);
+  let place = 0;
   for (const writes of lists) {
-    count += writes.length;
-    for (const { key, record } of writes) {
+    for (const { key, record, before } of writes) {
+      places[place++] = at;
+      places[place++] = before ?? 0;
+      places[place++] = before === undefined ? 0 : 1;
       const length = out.write(key, at + 2, "utf8");
-      out.writeUInt16LE(length, at);
+      out[at] = length & 0xff;
+      out[at + 1] = length >>> 8;
       at += 2 + length;
       at = out.writeUInt32LE(record === undefined ? DELETED : record.length, at);
       if (record === undefined) continue;
@@ -62,36 +78,40 @@ export function encodeGroup(state: StoreState, lists: readonly (readonly Write[]
       at += record.length;
     }
   }
-  out.writeUInt32LE(count, countAt);
-  return out.subarray(0, at);
+  // A copy of the exact size: it stays until the next checkpoint.
+  return { bytes: Buffer.from(out.subarray(0, at)), places };
 }
 
-/** Reads a group; every record is a copy. undefined: these bytes are not a group of this version. */
-export function decodeGroup(payload: Uint8Array): { readonly state: StoreState; readonly writes: readonly GroupWrite[] } | undefined {
+/** UTF-8 bytes of the key of the write at `offset`; the key itself begins two bytes later. */
+export function keyBytesAt(bytes: Buffer, offset: number): number {
+  return (bytes[offset] as number) | ((bytes[offset + 1] as number) << 8);
+}
+
+/** Bytes of the record of the write at `offset`; undefined: it deletes. */
+export function recordBytesAt(bytes: Buffer, offset: number): number | undefined {
+  const length = bytes.readUInt32LE(offset + 2 + keyBytesAt(bytes, offset));
+  return length === DELETED ? undefined : length;
+}
+
+export function recordStart(bytes: Buffer, offset: number): number {
+  return offset + WRITE_BYTES_MIN + keyBytesAt(bytes, offset);
+}
+
+/** Reads the state and finds the writes. undefined: these bytes are not a group of this version. */
+export function decodeGroup(payload: Uint8Array): { readonly bytes: Buffer; readonly state: StoreState; readonly offsets: readonly number[] } | undefined {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   if (bytes.length < FIXED_BYTES || bytes[0] !== VERSION) return undefined;
-  const numbers = [1, 7, 13, 19].map((at) => bytes.readUIntLE(at, 6)) as [number, number, number, number];
-  const [records, sum, epoch, floorMs] = numbers;
+  const [records, sum, epoch, floorMs] = [1, 7, 13, 19].map((at) => bytes.readUIntLE(at, 6)) as [number, number, number, number];
   let at = 27 + bytes.readUInt16LE(25);
   if (at + 4 > bytes.length) return undefined;
   const clusterId = bytes.toString("utf8", 27, at);
   const count = bytes.readUInt32LE(at);
   at += 4;
-  const writes: GroupWrite[] = [];
+  const offsets: number[] = [];
   for (let i = 0; i < count; i++) {
-    if (at + 2 > bytes.length) return undefined;
-    const keyEnd = at + 2 + bytes.readUInt16LE(at);
-    if (keyEnd + 4 > bytes.length) return undefined;
-    const key = bytes.toString("utf8", at + 2, keyEnd);
-    const length = bytes.readUInt32LE(keyEnd);
-    at = keyEnd + 4;
-    if (length === DELETED) {
-      writes.push({ key, record: undefined });
-      continue;
-    }
-    if (at + length > bytes.length) return undefined;
-    writes.push({ key, record: Buffer.from(bytes.subarray(at, at + length)) });
-    at += length;
+    if (at + WRITE_BYTES_MIN > bytes.length || recordStart(bytes, at) > bytes.length) return undefined;
+    offsets.push(at);
+    at = recordStart(bytes, at) + (recordBytesAt(bytes, at) ?? 0);
   }
-  return at === bytes.length ? { state: { clusterId, records, sum, epoch, floorMs }, writes } : undefined;
+  return at === bytes.length ? { bytes, state: { clusterId, records, sum, epoch, floorMs }, offsets } : undefined;
 }

@@ -13,7 +13,7 @@ import { Level } from "level";
 import { messageOf, nodeId, QuorateError, zxid } from "../../base/index.js";
 import { createLog, nodeDisk, noFailpoint, openLog, type OpenedLog } from "../../storage/index.js";
 import { makeFolder, syncFolder } from "./folder.js";
-import { decodeGroup, type StoreState } from "./group.js";
+import { decodeGroup, keyBytesAt, recordBytesAt, recordStart, type StoreState } from "./group.js";
 import { Overlay } from "./overlay.js";
 import { promiseProblem, readPromise } from "./promise-v1.js";
 import { BRANCH_PREFIX, decodeHead, encodeHead, fingerprintOf, HEAD_KEY, isIntact, isPrepared, SUM_MODULUS, type Head } from "./record.js";
@@ -219,17 +219,27 @@ function replay(
       throw damaged(dir, `the log has something else where group ${sequence + 1} should be`);
     sequence++;
     state = group.state;
-    for (const { key, record } of group.writes) {
+    const { bytes, offsets } = group;
+    const replaced = new Map<string, number | undefined>();
+    const places = new Uint32Array(offsets.length * 3);
+    for (const [i, offset] of offsets.entries()) {
+      const key = bytes.toString("utf8", offset + 2, offset + 2 + keyBytesAt(bytes, offset));
+      const start = recordStart(bytes, offset);
+      const length = recordBytesAt(bytes, offset);
+      const record = length === undefined ? undefined : bytes.subarray(start, start + length);
       if (record !== undefined && !isIntact(key, record)) throw damaged(dir, `in group ${sequence} of the log ${damagedRecord(key)}`);
-      const now = overlay.get(key);
-      const held = now === undefined ? level.getSync(key) : now.record;
-      const before = held === undefined ? undefined : fingerprintOf(held);
-      // A deletion of what is not there needs no write.
-      if (record !== undefined || before !== undefined) overlay.apply({ key, record, before });
+      // Of a key that an earlier group wrote, the overlay keeps what that one replaced.
+      if (overlay.get(key) === undefined && !replaced.has(key)) {
+        const held = level.getSync(key);
+        replaced.set(key, held === undefined ? undefined : fingerprintOf(held));
+      }
+      const before = replaced.get(key);
+      places.set([offset, before ?? 0, before === undefined ? 0 : 1], i * 3);
       if (!key.startsWith(BRANCH_PREFIX)) continue;
       if (record !== undefined && isPrepared(record)) prepared.set(key, record);
       else prepared.delete(key);
     }
+    overlay.apply({ bytes, places });
   }
   for (const { record, before } of overlay.changes()) {
     sum = (sum - (before ?? 0) + (record === undefined ? 0 : fingerprintOf(record)) + SUM_MODULUS) % SUM_MODULUS;

@@ -5,79 +5,79 @@
  * first, the second, then in LevelDB. Every entry knows the fingerprint of the record that it will replace in LevelDB, so that the
  * digest over LevelDB can be kept without reading it: of a key that changes many times between two checkpoints the first one counts.
  */
-/** One record to write. */
-export interface Write {
-  readonly key: string;
-  /** undefined: delete. */
+import { crc32c } from "../../base/index.js";
+import type { PackedGroup } from "./group.js";
+import { PackedWrites, type PackedWrite } from "./packed-writes.js";
+
+/** The newest change of one key; `record` undefined: it is deleted. */
+export interface Change {
+  readonly key: Buffer;
   readonly record: Buffer | undefined;
-  /** The fingerprint of the record it replaces or deletes; undefined: there is none. */
-  readonly before: number | undefined;
 }
 
+const scratch = Buffer.alloc(4096);
+
 export class Overlay {
-  #dirty = new Map<string, Write>();
-  #frozen: ReadonlyMap<string, Write> = new Map();
+  #dirty = new PackedWrites();
+  #frozen = new PackedWrites();
 
   /** Keys changed since the last checkpoint began. */
   get dirty(): number {
-    return this.#dirty.size;
+    return this.#dirty.count;
   }
 
-  /** Keys that are not in LevelDB as they should be. */
-  get size(): number {
-    return this.#dirty.size + this.#frozen.size;
+  /** The newest record of the key. null: it is deleted; undefined: LevelDB has it as it is. */
+  get(key: string): Buffer | null | undefined {
+    if (this.#dirty.count + this.#frozen.count === 0) return undefined;
+    // No allocation for the usual key.
+    const bytes = key.length * 3 > scratch.length ? Buffer.from(key, "utf8") : scratch;
+    const length = bytes === scratch ? scratch.write(key, 0, "utf8") : bytes.length;
+    const hash = crc32c(bytes, 0, length);
+    const found = this.#dirty.get(bytes, length, hash);
+    return found === undefined ? this.#frozen.get(bytes, length, hash) : found;
   }
 
-  /** The newest change of the key; undefined: LevelDB has it as it is. */
-  get(key: string): Write | undefined {
-    return this.#dirty.get(key) ?? this.#frozen.get(key);
-  }
-
-  apply(write: Write): void {
-    const held = this.#dirty.get(write.key);
-    if (held === undefined) this.#dirty.set(write.key, write);
-    else if (write.record === undefined && held.before === undefined) this.#dirty.delete(write.key);
-    else this.#dirty.set(write.key, { key: write.key, record: write.record, before: held.before });
+  apply(group: PackedGroup): void {
+    this.#dirty.add(group);
   }
 
   /** Begins a checkpoint: everything so far, to be written to LevelDB. One at a time. */
-  freeze(): ReadonlyMap<string, Write> {
-    const frozen = this.#dirty;
-    this.#frozen = frozen;
-    this.#dirty = new Map();
-    return frozen;
+  freeze(): PackedWrites {
+    this.#frozen = this.#dirty;
+    // As many are to be expected the next time.
+    this.#dirty = new PackedWrites(this.#frozen.count);
+    return this.#frozen;
   }
 
   /** LevelDB holds durably what was frozen. */
   thaw(): void {
-    this.#frozen = new Map();
+    this.#frozen = new PackedWrites();
   }
 
-  changes(): Iterable<Write> {
-    return this.#dirty.values();
+  /** Every change, when no checkpoint runs. */
+  changes(): Iterable<PackedWrite> {
+    return this.#dirty;
   }
 
   /** The newest change of each key of [gte, lt), in key order. */
-  range(gte: string, lt: string): Write[] {
-    const found: Write[] = [];
-    const within = (key: string): boolean => compareKeys(key, gte) >= 0 && compareKeys(key, lt) < 0;
-    for (const write of this.#dirty.values()) if (within(write.key)) found.push(write);
-    for (const write of this.#frozen.values()) if (!this.#dirty.has(write.key) && within(write.key)) found.push(write);
-    return found.sort((a, b) => compareKeys(a.key, b.key));
+  range(gte: Buffer, lt: Buffer): Change[] {
+    const found: Change[] = [];
+    const within = (key: Buffer): boolean => compareBytes(key, gte) >= 0 && compareBytes(key, lt) < 0;
+    for (const change of this.#dirty) if (within(change.key)) found.push(change);
+    for (const change of this.#frozen) {
+      const { key } = change;
+      if (within(key) && this.#dirty.get(key, key.length, crc32c(key)) === undefined) found.push(change);
+    }
+    return found.sort((a, b) => Buffer.compare(a.key, b.key));
   }
 }
 
-/** LevelDB's order, by the bytes of UTF-8: that of code points, which the code units of a string follow except around surrogates. */
-export function compareKeys(a: string, b: string): number {
+/** As Buffer.compare, without a call for keys that differ early. */
+function compareBytes(a: Buffer, b: Buffer): number {
   const length = Math.min(a.length, b.length);
   for (let i = 0; i < length; i++) {
-    const [x, y] = [a.charCodeAt(i), b.charCodeAt(i)];
-    if (x !== y) return rank(x) - rank(y);
+    const difference = (a[i] as number) - (b[i] as number);
+    if (difference !== 0) return difference;
   }
   return a.length - b.length;
-}
-
-/** Surrogates stand for code points above every other code unit. */
-function rank(unit: number): number {
-  return unit >= 0xd800 && unit < 0xe000 ? unit + 0x10000 : unit;
 }

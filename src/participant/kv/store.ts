@@ -12,9 +12,9 @@ import type { Level } from "level";
 import { assert, messageOf, QuorateError, zxid } from "../../base/index.js";
 import type { LogWriter } from "../../storage/index.js";
 import { Checkpoint } from "./checkpoint.js";
-import { encodeGroup, writeBytesMax, type StoreState } from "./group.js";
+import { encodeGroup, writeBytesMax, type PackedGroup, type StoreState, type Write } from "./group.js";
 import { damagedRecord, LOG_EPOCH, openFiles, type OpenedFiles } from "./open-store.js";
-import { compareKeys, type Overlay, type Write } from "./overlay.js";
+import type { Overlay } from "./overlay.js";
 import { BRANCH_PREFIX, fingerprintOf, isIntact, SUM_MODULUS } from "./record.js";
 
 /** Whoever submitted writes. Exactly one of the two is called. */
@@ -29,7 +29,7 @@ interface Group {
   readonly seq: number;
   readonly sequence: number;
   readonly state: StoreState;
-  readonly lists: readonly (readonly Write[])[];
+  readonly packed: PackedGroup;
   readonly waiters: readonly Waiter[];
 }
 
@@ -131,7 +131,7 @@ export class KvStore {
     // After a failure nothing is answered from what may be in memory only.
     if (this.#failure !== undefined) throw this.#failure;
     const change = this.#overlay.get(key);
-    if (change !== undefined) return change.record;
+    if (change !== undefined) return change ?? undefined;
     if (key.startsWith(BRANCH_PREFIX) && this.#checkpoint.lacks(key)) return undefined;
     let record: Buffer | undefined;
     try {
@@ -146,28 +146,28 @@ export class KvStore {
   /** Records of [gte, lt) in key order, as of the first step. Every one is checked. */
   async *range(gte: string, lt: string): AsyncGenerator<readonly [string, Buffer]> {
     if (this.#failure !== undefined) throw this.#failure;
+    const bounds = { gte: Buffer.from(gte), lt: Buffer.from(lt) };
     // In one step, before any wait: a checkpoint may move changes from the one to the other afterwards.
-    const changes = this.#overlay.range(gte, lt);
-    const entries = this.#level.iterator({ gte, lt });
+    const changes = this.#overlay.range(bounds.gte, bounds.lt);
+    const entries = this.#level.iterator<Buffer, Buffer>({ ...bounds, keyEncoding: "buffer", valueEncoding: "buffer" });
     let next = 0;
     try {
       for (;;) {
         const entry = await entries.next().catch((error: unknown) => {
           throw this.#fail(error);
         });
-        for (let change = changes[next]; change !== undefined; change = changes[++next]) {
-          if (entry !== undefined && compareKeys(change.key, entry[0]) >= 0) break;
-          if (change.record !== undefined) yield [change.key, change.record];
+        let replaced = false;
+        for (let change = changes[next]; change !== undefined && !replaced; change = changes[++next]) {
+          const order = entry === undefined ? -1 : Buffer.compare(change.key, entry[0]);
+          if (order > 0) break;
+          replaced = order === 0;
+          if (change.record !== undefined) yield [change.key.toString("utf8"), change.record];
         }
         if (entry === undefined) return;
-        const change = changes[next];
-        if (change?.key === entry[0]) {
-          next++;
-          if (change.record !== undefined) yield [change.key, change.record];
-          continue;
-        }
-        if (!isIntact(entry[0], entry[1])) throw this.#fail(new Error(damagedRecord(entry[0])));
-        yield entry;
+        if (replaced) continue;
+        const key = entry[0].toString("utf8");
+        if (!isIntact(key, entry[1])) throw this.#fail(new Error(damagedRecord(key)));
+        yield [key, entry[1]];
       }
     } finally {
       await entries.close();
@@ -206,15 +206,20 @@ export class KvStore {
     this.#waiters = [];
     for (let from = 0, to = 0; from < lists.length; from = to) {
       if (this.#failure !== undefined) return fail(waiters.slice(from), this.#failure);
+      let count = 0;
       let bytes = 0;
-      while (to < lists.length && bytes < GROUP_BYTES_MAX) for (const write of lists[to++] as readonly Write[]) bytes += writeBytesMax(write);
+      while (to < lists.length && bytes < GROUP_BYTES_MAX) {
+        const writes = lists[to++] as readonly Write[];
+        count += writes.length;
+        for (const write of writes) bytes += writeBytesMax(write);
+      }
       const whole = from === 0 && to === lists.length;
-      this.#append(whole ? lists : lists.slice(from, to), whole ? waiters : waiters.slice(from, to), bytes);
+      this.#append(whole ? lists : lists.slice(from, to), whole ? waiters : waiters.slice(from, to), count, bytes);
     }
     this.#settleIdle();
   }
 
-  #append(lists: readonly (readonly Write[])[], waiters: readonly Waiter[], bytes: number): void {
+  #append(lists: readonly (readonly Write[])[], waiters: readonly Waiter[], count: number, bytes: number): void {
     let { records, sum } = this.#state;
     for (const writes of lists) {
       for (const { record, before } of writes) {
@@ -226,10 +231,11 @@ export class KvStore {
     }
     assert(records >= 0, "the store cannot hold fewer than no records");
     this.#state = { ...this.#state, records, sum: ((sum % SUM_MODULUS) + SUM_MODULUS) % SUM_MODULUS };
-    const payload = encodeGroup(this.#state, lists, bytes);
+    const packed = encodeGroup(this.#state, lists, count, bytes);
+    const payload = packed.bytes;
     const previous = zxid(LOG_EPOCH, this.#sequence++);
     this.#logBytes += payload.length;
-    this.#groups.push({ seq: ++this.#seq, sequence: this.#sequence, state: this.#state, lists, waiters });
+    this.#groups.push({ seq: ++this.#seq, sequence: this.#sequence, state: this.#state, packed, waiters });
     const entries = [{ zxid: zxid(LOG_EPOCH, this.#sequence), payload }];
     this.#log.submit([{ seq: this.#seq, op: { kind: "append", previous, entries } }]);
   }
@@ -239,7 +245,7 @@ export class KvStore {
     if (this.#failure !== undefined) return;
     let count = 0;
     for (let group = this.#groups[0]; group !== undefined && group.seq <= seq; group = this.#groups[++count]) {
-      for (const writes of group.lists) for (const write of writes) this.#overlay.apply(write);
+      this.#overlay.apply(group.packed);
       this.#durable = group;
     }
     if (count === 0) return;
@@ -267,7 +273,7 @@ export class KvStore {
     const { clusterId, epoch, floorMs } = state;
     const changes = this.#overlay.freeze();
     const next = { sequence, clusterId, epoch, floorMs, log: this.#log.synced };
-    await this.#checkpoint.write(changes.values(), next, () => this.#failure === undefined);
+    await this.#checkpoint.write(changes, next, () => this.#failure === undefined);
     if (this.#failure !== undefined) return;
     this.#overlay.thaw();
     // Durability: LevelDB has what these segments hold before they go.
