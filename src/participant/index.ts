@@ -1,10 +1,12 @@
 export type {
+  Answered,
   BranchRef,
   BroughtBranch,
   BroughtParticipant,
   InDoubtFilter,
   OnePhaseResult,
   Participant,
+  ParticipantCalls,
   ParticipantManifest,
   ParticipantVote,
   PrepareRequest,

@@ -8,9 +8,11 @@
  * with a checksum of its own (docs/participants.md has the layout of both).
  */
 
+import type { StoreKey } from "./store-key.js";
+
 /** One record to write. */
 export interface Write {
-  readonly key: string;
+  readonly key: StoreKey;
   /** undefined: delete. */
   readonly record: Buffer | undefined;
   /** The fingerprint of the record it replaces or deletes; undefined: there is none. */
@@ -30,56 +32,57 @@ export interface StoreState {
   readonly floorMs: number;
 }
 
-/** A group's bytes, and of each write three numbers: its offset, the fingerprint of what it replaces, and 1 or, if nothing, 0. */
+/**
+ * A group's bytes, and of each write PLACE_NUMBERS numbers: its offset, the CRC of its key, the fingerprint of what it replaces, and 1
+ * or, if it replaces nothing, 0.
+ */
 export interface PackedGroup {
   readonly bytes: Buffer;
   readonly places: Uint32Array;
 }
+
+export const PLACE_NUMBERS = 4;
 
 const VERSION = 1;
 const DELETED = 0xffffffff;
 const FIXED_BYTES = 1 + 4 * 6 + 2 + 4;
 const WRITE_BYTES_MIN = 6;
 
-/** More than a write takes in a group. */
-export function writeBytesMax({ key, record }: Write): number {
-  return WRITE_BYTES_MIN + key.length * 3 + (record === undefined ? 0 : record.length);
+/** What a write takes in a group. */
+export function writeBytes({ key, record }: Write): number {
+  return WRITE_BYTES_MIN + key.length + (record === undefined ? 0 : record.length);
 }
 
-let scratch = Buffer.alloc(64 * 1024);
-
-/** `bytesMax`: the sum of {@link writeBytesMax}; `count`: of the writes. */
-export function encodeGroup(state: StoreState, lists: readonly (readonly Write[])[], count: number, bytesMax: number): PackedGroup {
-  const need = FIXED_BYTES + state.clusterId.length * 3 + bytesMax;
-  if (scratch.length < need) scratch = Buffer.alloc(need);
-  const out = scratch;
-  const places = new Uint32Array(count * 3);
+/** `bytes`: the sum of {@link writeBytes}; `count`: of the writes. */
+export function encodeGroup(state: StoreState, lists: readonly (readonly Write[])[], count: number, bytes: number): PackedGroup {
+  const cluster = Buffer.byteLength(state.clusterId);
+  const out = Buffer.allocUnsafe(FIXED_BYTES + cluster + bytes);
+  const places = new Uint32Array(count * PLACE_NUMBERS);
   let at = out.writeUInt8(VERSION, 0);
   at = out.writeUIntLE(state.records, at, 6);
   at = out.writeUIntLE(state.sum, at, 6);
   at = out.writeUIntLE(state.epoch, at, 6);
   at = out.writeUIntLE(state.floorMs, at, 6);
-  const cluster = out.write(state.clusterId, at + 2, "utf8");
-  out.writeUInt16LE(cluster, at);
-  at = out.writeUInt32LE(count, at + 2 + cluster);
+  at = out.writeUInt16LE(cluster, at);
+  out.write(state.clusterId, at, "utf8");
+  at = out.writeUInt32LE(count, at + cluster);
   let place = 0;
   for (const writes of lists) {
     for (const { key, record, before } of writes) {
       places[place++] = at;
+      places[place++] = key.crc;
       places[place++] = before ?? 0;
       places[place++] = before === undefined ? 0 : 1;
-      const length = out.write(key, at + 2, "utf8");
-      out[at] = length & 0xff;
-      out[at + 1] = length >>> 8;
-      at += 2 + length;
+      at = out.writeUInt16LE(key.length, at);
+      for (let i = 0; i < key.length; i++) out[at + i] = key.bytes[key.start + i] as number;
+      at += key.length;
       at = out.writeUInt32LE(record === undefined ? DELETED : record.length, at);
       if (record === undefined) continue;
       out.set(record, at);
       at += record.length;
     }
   }
-  // A copy of the exact size: it stays until the next checkpoint.
-  return { bytes: Buffer.from(out.subarray(0, at)), places };
+  return { bytes: out, places };
 }
 
 /** UTF-8 bytes of the key of the write at `offset`; the key itself begins two bytes later. */

@@ -13,10 +13,11 @@ import { Level } from "level";
 import { messageOf, nodeId, QuorateError, zxid } from "../../base/index.js";
 import { createLog, nodeDisk, noFailpoint, openLog, type OpenedLog } from "../../storage/index.js";
 import { makeFolder, syncFolder } from "./folder.js";
-import { decodeGroup, keyBytesAt, recordBytesAt, recordStart, type StoreState } from "./group.js";
+import { decodeGroup, keyBytesAt, PLACE_NUMBERS, recordBytesAt, recordStart, type StoreState } from "./group.js";
 import { Overlay } from "./overlay.js";
 import { promiseProblem, readPromise } from "./promise-v1.js";
-import { BRANCH_PREFIX, decodeHead, encodeHead, fingerprintOf, HEAD_KEY, isIntact, isPrepared, SUM_MODULUS, type Head } from "./record.js";
+import { BRANCH_PREFIX, decodeHead, encodeHead, fingerprintOf, HEAD, HEAD_KEY, isIntact, isPrepared, SUM_MODULUS, type Head } from "./record.js";
+import { StoreKey } from "./store-key.js";
 
 const SCAN_SLICE = 1000;
 /** Of every group's id in the log; its counter is the group's number. */
@@ -111,7 +112,7 @@ async function findHead(level: Level<string, Buffer>, dir: string, participant: 
     const storeId = randomBytes(16).toString("hex");
     return { format: 2, storeId, participant, clusterId: "", sequence: 0, records: 0, sum: 0, epoch: 0, floorMs: 0 };
   }
-  if (!isIntact(HEAD_KEY, record)) throw damaged(dir, "the head is damaged: its checksum does not match");
+  if (!isIntact(HEAD, record)) throw damaged(dir, "the head is damaged: its checksum does not match");
   const head = decodeHead(record);
   if (head.format !== 1 && head.format !== 2)
     throw damaged(dir, `it has format ${String(head.format)}; this version reads formats 1 and 2. Start it with the newer version that wrote it`);
@@ -188,7 +189,7 @@ async function verify(level: Level<string, Buffer>, dir: string): Promise<Counte
       if (entries.length === 0) return { records, sum, lastRow, prepared };
       for (const [key, record] of entries) {
         if (key === HEAD_KEY) continue;
-        if (!isIntact(key, record)) throw damaged(dir, damagedRecord(key));
+        if (!isIntact(new StoreKey(key), record)) throw damaged(dir, damagedRecord(key));
         records++;
         sum = (sum + fingerprintOf(record)) % SUM_MODULUS;
         if (!key.startsWith(BRANCH_PREFIX)) continue;
@@ -221,20 +222,21 @@ function replay(
     state = group.state;
     const { bytes, offsets } = group;
     const replaced = new Map<string, number | undefined>();
-    const places = new Uint32Array(offsets.length * 3);
+    const places = new Uint32Array(offsets.length * PLACE_NUMBERS);
     for (const [i, offset] of offsets.entries()) {
       const key = bytes.toString("utf8", offset + 2, offset + 2 + keyBytesAt(bytes, offset));
+      const storeKey = new StoreKey(key);
       const start = recordStart(bytes, offset);
       const length = recordBytesAt(bytes, offset);
       const record = length === undefined ? undefined : bytes.subarray(start, start + length);
-      if (record !== undefined && !isIntact(key, record)) throw damaged(dir, `in group ${sequence} of the log ${damagedRecord(key)}`);
+      if (record !== undefined && !isIntact(storeKey, record)) throw damaged(dir, `in group ${sequence} of the log ${damagedRecord(key)}`);
       // Of a key that an earlier group wrote, the overlay keeps what that one replaced.
-      if (overlay.get(key) === undefined && !replaced.has(key)) {
+      if (overlay.get(storeKey) === undefined && !replaced.has(key)) {
         const held = level.getSync(key);
         replaced.set(key, held === undefined ? undefined : fingerprintOf(held));
       }
       const before = replaced.get(key);
-      places.set([offset, before ?? 0, before === undefined ? 0 : 1], i * 3);
+      places.set([offset, storeKey.crc, before ?? 0, before === undefined ? 0 : 1], i * PLACE_NUMBERS);
       if (!key.startsWith(BRANCH_PREFIX)) continue;
       if (record !== undefined && isPrepared(record)) prepared.set(key, record);
       else prepared.delete(key);

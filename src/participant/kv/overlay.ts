@@ -8,14 +8,13 @@
 import { crc32c } from "../../base/index.js";
 import type { PackedGroup } from "./group.js";
 import { PackedWrites, type PackedWrite } from "./packed-writes.js";
+import type { StoreKey } from "./store-key.js";
 
 /** The newest change of one key; `record` undefined: it is deleted. */
 export interface Change {
   readonly key: Buffer;
   readonly record: Buffer | undefined;
 }
-
-const scratch = Buffer.alloc(4096);
 
 export class Overlay {
   #dirty = new PackedWrites();
@@ -27,14 +26,9 @@ export class Overlay {
   }
 
   /** The newest record of the key. null: it is deleted; undefined: LevelDB has it as it is. */
-  get(key: string): Buffer | null | undefined {
-    if (this.#dirty.count + this.#frozen.count === 0) return undefined;
-    // No allocation for the usual key.
-    const bytes = key.length * 3 > scratch.length ? Buffer.from(key, "utf8") : scratch;
-    const length = bytes === scratch ? scratch.write(key, 0, "utf8") : bytes.length;
-    const hash = crc32c(bytes, 0, length);
-    const found = this.#dirty.get(bytes, length, hash);
-    return found === undefined ? this.#frozen.get(bytes, length, hash) : found;
+  get({ bytes, start, length, crc }: StoreKey): Buffer | null | undefined {
+    const found = this.#dirty.get(bytes, start, length, crc);
+    return found === undefined ? this.#frozen.get(bytes, start, length, crc) : found;
   }
 
   apply(group: PackedGroup): void {
@@ -66,7 +60,7 @@ export class Overlay {
     for (const change of this.#dirty) if (within(change.key)) found.push(change);
     for (const change of this.#frozen) {
       const { key } = change;
-      if (within(key) && this.#dirty.get(key, key.length, crc32c(key)) === undefined) found.push(change);
+      if (within(key) && this.#dirty.get(key, 0, key.length, crc32c(key)) === undefined) found.push(change);
     }
     return found.sort((a, b) => Buffer.compare(a.key, b.key));
   }

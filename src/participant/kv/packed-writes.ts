@@ -4,8 +4,7 @@
  * Open addressing in typed arrays. Outcome rows come by the thousand a second and stay until the next checkpoint; as objects of their own
  * they would keep the garbage collector busy with copying them, here it sees a few arrays.
  */
-import { crc32c } from "../../base/index.js";
-import { keyBytesAt, recordBytesAt, recordStart, type PackedGroup } from "./group.js";
+import { keyBytesAt, PLACE_NUMBERS, recordBytesAt, recordStart, type PackedGroup } from "./group.js";
 
 /** See Write in group.ts. */
 export interface PackedWrite {
@@ -44,28 +43,28 @@ export class PackedWrites {
   /** A later write of a key takes the place of an earlier one, and keeps what that one replaces. */
   add({ bytes, places }: PackedGroup): void {
     const owner = this.#chunks.push(bytes);
-    for (let i = 0; i < places.length; i += 3) {
+    for (let i = 0; i < places.length; i += PLACE_NUMBERS) {
       const offset = places[i] as number;
       if ((this.#count + 1) * 2 > this.#owners.length) this.#grow();
       const length = keyBytesAt(bytes, offset);
       const start = offset + 2;
-      const hash = crc32c(bytes, start, start + length);
+      const hash = places[i + 1] as number;
       const slot = this.#find(bytes, start, length, hash);
       if (this.#owners[slot] === 0) {
         this.#count++;
         this.#hashes[slot] = hash;
-        this.#befores[slot] = places[i + 1] as number;
-        this.#replaces[slot] = places[i + 2] as number;
+        this.#befores[slot] = places[i + 2] as number;
+        this.#replaces[slot] = places[i + 3] as number;
       }
       this.#owners[slot] = owner;
       this.#offsets[slot] = offset;
     }
   }
 
-  /** The newest record of a key, given as bytes[0, length) and their CRC. null: deleted; undefined: not written here. */
-  get(key: Uint8Array, length: number, hash: number): Buffer | null | undefined {
+  /** The newest record of the key bytes[start, start + length) with that CRC. null: deleted; undefined: not written here. */
+  get(key: Uint8Array, start: number, length: number, hash: number): Buffer | null | undefined {
     if (this.#count === 0) return undefined;
-    const slot = this.#find(key, 0, length, hash);
+    const slot = this.#find(key, start, length, hash);
     return this.#owners[slot] === 0 ? undefined : this.#record(slot);
   }
 

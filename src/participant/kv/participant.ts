@@ -9,14 +9,17 @@ import type {
   InDoubtFilter,
   OnePhaseResult,
   Participant,
+  ParticipantCalls,
   ParticipantManifest,
   PrepareRequest,
   SettleResult,
   VoteResult,
 } from "../contract.js";
 import { BranchTable } from "./branch-table.js";
+import type { Settled } from "./deferred.js";
 import type { KvValue } from "./operation.js";
 import { DATA_PREFIX, dataKey, decodeRow, decodeValue, type PreparedRow } from "./record.js";
+import { StoreKey } from "./store-key.js";
 import { KvStore } from "./store.js";
 
 export interface KvOptions {
@@ -108,11 +111,21 @@ type Size = keyof typeof SIZES;
 /** After the last data key: the byte after the prefix's colon. */
 const DATA_END = ";";
 
+function promised<T>(call: (done: Settled<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => call((error, value) => (error === undefined ? resolve(value as T) : reject(error as Error))));
+}
+
 class EmbeddedKv implements KvParticipant {
   readonly kind = "kv";
   readonly name: string;
   readonly manifest: ParticipantManifest = { asked: true, brought: false, readOnlyVote: false, onePhase: true };
   readonly scanIntervalMs: number;
+  readonly direct: ParticipantCalls = {
+    of: this,
+    prepare: (request, done) => this.#prepare(request, done),
+    commit: (ref, done) => this.#use().branches.commit(ref, done),
+    rollback: (ref, done) => this.#use().branches.rollback(ref, done),
+  };
   readonly #options: KvOptions;
   readonly #logger: Logger;
   #opening: Promise<Opened> | undefined;
@@ -145,7 +158,7 @@ class EmbeddedKv implements KvParticipant {
         `key-value data folder ${this.#options.dir} belongs to cluster ${owner}, not ${clusterId}: its promises can only be settled there`,
       );
     store.amend({ clusterId });
-    await new Promise<void>((resolve, reject) => store.submit([], { durable: resolve, failed: reject }));
+    await new Promise<void>((resolve, reject) => store.submit([], (error) => (error === undefined ? resolve() : reject(error))));
   }
 
   async #open(): Promise<Opened> {
@@ -172,9 +185,13 @@ class EmbeddedKv implements KvParticipant {
   }
 
   async prepare(request: PrepareRequest): Promise<VoteResult> {
+    return promised((done) => this.#prepare(request, done));
+  }
+
+  #prepare(request: PrepareRequest, done: Settled<VoteResult>): void {
     const problem = gidProblem(request.gid) ?? nameProblem("branch", request.branch);
-    if (problem !== undefined) return { vote: "no", detail: problem };
-    return this.#use().branches.prepare(request);
+    if (problem !== undefined) return done(undefined, { vote: "no", detail: problem });
+    this.#use().branches.prepare(request, done);
   }
 
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
@@ -184,11 +201,13 @@ class EmbeddedKv implements KvParticipant {
   }
 
   async commit(ref: BranchRef): Promise<SettleResult> {
-    return this.#use().branches.commit(ref);
+    const { branches } = this.#use();
+    return promised((done) => branches.commit(ref, done));
   }
 
   async rollback(ref: BranchRef): Promise<SettleResult> {
-    return this.#use().branches.rollback(ref);
+    const { branches } = this.#use();
+    return promised((done) => branches.rollback(ref, done));
   }
 
   async listInDoubt(filter: InDoubtFilter = {}): Promise<readonly BranchRef[]> {
@@ -202,7 +221,7 @@ class EmbeddedKv implements KvParticipant {
   }
 
   async get(key: string): Promise<KvValue | undefined> {
-    const record = this.#use().store.read(dataKey(key));
+    const record = this.#use().store.read(new StoreKey(dataKey(key)));
     return record === undefined ? undefined : decodeValue(record);
   }
 

@@ -12,17 +12,17 @@ import type { Level } from "level";
 import { assert, messageOf, QuorateError, zxid } from "../../base/index.js";
 import type { LogWriter } from "../../storage/index.js";
 import { Checkpoint } from "./checkpoint.js";
-import { encodeGroup, writeBytesMax, type PackedGroup, type StoreState, type Write } from "./group.js";
+import { encodeGroup, writeBytes, type PackedGroup, type StoreState, type Write } from "./group.js";
 import { damagedRecord, LOG_EPOCH, openFiles, type OpenedFiles } from "./open-store.js";
 import type { Overlay } from "./overlay.js";
 import { BRANCH_PREFIX, fingerprintOf, isIntact, SUM_MODULUS } from "./record.js";
+import { StoreKey } from "./store-key.js";
 
-/** Whoever submitted writes. Exactly one of the two is called. */
-export interface Waiter {
-  durable(): void;
-  /** The writes may or may not be durable; the store takes no more. */
-  failed(error: QuorateError): void;
-}
+/**
+ * Whoever submitted writes; called once. With an error the writes may or may not be durable, and the store takes no more; without one
+ * they are.
+ */
+export type Waiter = (error: QuorateError | undefined) => void;
 
 /** What was submitted in one turn of the event loop, and up to which request of the log it is. */
 interface Group {
@@ -127,20 +127,21 @@ export class KvStore {
   }
 
   /** The durable record of a key. Throws when the store has failed, or when the record is damaged: then it fails. */
-  read(key: string): Buffer | undefined {
+  read(key: StoreKey): Buffer | undefined {
     // After a failure nothing is answered from what may be in memory only.
     if (this.#failure !== undefined) throw this.#failure;
     const change = this.#overlay.get(key);
     if (change !== undefined) return change ?? undefined;
-    if (key.startsWith(BRANCH_PREFIX) && this.#checkpoint.lacks(key)) return undefined;
+    const { text } = key;
+    if (text.startsWith(BRANCH_PREFIX) && this.#checkpoint.lacks(text)) return undefined;
     let record: Buffer | undefined;
     try {
-      record = this.#level.getSync(key);
+      record = this.#level.getSync(text);
     } catch (error) {
       throw this.#fail(error);
     }
     if (record === undefined || isIntact(key, record)) return record;
-    throw this.#fail(new Error(damagedRecord(key)));
+    throw this.#fail(new Error(damagedRecord(text)));
   }
 
   /** Records of [gte, lt) in key order, as of the first step. Every one is checked. */
@@ -166,7 +167,7 @@ export class KvStore {
         if (entry === undefined) return;
         if (replaced) continue;
         const key = entry[0].toString("utf8");
-        if (!isIntact(key, entry[1])) throw this.#fail(new Error(damagedRecord(key)));
+        if (!isIntact(new StoreKey(key), entry[1])) throw this.#fail(new Error(damagedRecord(key)));
         yield [key, entry[1]];
       }
     } finally {
@@ -181,7 +182,7 @@ export class KvStore {
 
   /** Queues writes; they become durable together, after everything submitted earlier. */
   submit(writes: readonly Write[], waiter: Waiter): void {
-    if (this.#failure !== undefined) return waiter.failed(this.#failure);
+    if (this.#failure !== undefined) return waiter(this.#failure);
     this.#lists.push(writes);
     this.#waiters.push(waiter);
     if (this.#scheduled) return;
@@ -211,7 +212,7 @@ export class KvStore {
       while (to < lists.length && bytes < GROUP_BYTES_MAX) {
         const writes = lists[to++] as readonly Write[];
         count += writes.length;
-        for (const write of writes) bytes += writeBytesMax(write);
+        for (const write of writes) bytes += writeBytes(write);
       }
       const whole = from === 0 && to === lists.length;
       this.#append(whole ? lists : lists.slice(from, to), whole ? waiters : waiters.slice(from, to), count, bytes);
@@ -249,7 +250,7 @@ export class KvStore {
       this.#durable = group;
     }
     if (count === 0) return;
-    for (const { waiters } of this.#groups.splice(0, count)) for (const waiter of waiters) waiter.durable();
+    for (const { waiters } of this.#groups.splice(0, count)) for (const waiter of waiters) waiter(undefined);
     this.#checkpointIfDue();
     this.#settleIdle();
   }
@@ -308,5 +309,5 @@ export class KvStore {
 }
 
 function fail(waiters: readonly Waiter[], error: QuorateError): void {
-  for (const waiter of waiters) waiter.failed(error);
+  for (const waiter of waiters) waiter(error);
 }
