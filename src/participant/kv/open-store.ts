@@ -24,6 +24,8 @@ const SCAN_SLICE = 1000;
 export const LOG_EPOCH = 1;
 const LOG_FOLDER = "log";
 const PROMISE_FILE = "promise";
+/** Of what every error says about a folder. */
+const PREFIX = "key-value data folder";
 
 export interface OpenOptions {
   readonly dir: string;
@@ -81,7 +83,7 @@ export function damagedRecord(key: string): string {
 }
 
 function damaged(dir: string, what: string, cause?: unknown): QuorateError {
-  return new QuorateError("QUORATE_DATA_FOLDER", `key-value data folder ${dir}: ${what}`, { cause });
+  return new QuorateError("QUORATE_DATA_FOLDER", `${PREFIX} ${dir}: ${what}`, { cause });
 }
 
 async function openLevel(dir: string): Promise<Level<string, Buffer>> {
@@ -151,7 +153,7 @@ function identityOf(head: Head): { readonly clusterId: string; readonly nodeId: 
   return { clusterId: `key-value store ${head.storeId}`, nodeId: nodeId(1) };
 }
 
-function openLogOf(head: Head, options: OpenOptions): Promise<OpenedLog> {
+async function openLogOf(head: Head, options: OpenOptions): Promise<OpenedLog> {
   const { dir, logSegmentBytes, onPersisted, onFatal } = options;
   return openLog({
     folder: join(dir, LOG_FOLDER),
@@ -166,6 +168,10 @@ function openLogOf(head: Head, options: OpenOptions): Promise<OpenedLog> {
     failpoint: noFailpoint,
     onPersisted,
     onFatal,
+  }).catch((error: unknown) => {
+    if (error instanceof QuorateError && !error.message.startsWith(PREFIX))
+      throw damaged(dir, `the log belongs to another store than LevelDB's folder, or to a newer version: ${error.message}`, error);
+    throw error;
   });
 }
 

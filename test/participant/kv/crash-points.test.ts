@@ -1,5 +1,5 @@
 /** A commit is one group of writes: whenever the process dies under it, the effects and the row that says so are there together. */
-import { cpSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setImmediate as turn } from "node:timers/promises";
@@ -66,6 +66,32 @@ test.each([
       }
     }
     expect([...seen].sort()).toEqual(["committed", "prepared"]);
+  } finally {
+    await bank.close();
+    rmSync(root, { recursive: true, force: true });
+  }
+});
+
+test("a crash at any turn of a checkpoint leaves a log that reaches down to LevelDB", async () => {
+  const root = mkdtempSync(join(tmpdir(), "quorate-kv-crash-"));
+  // Every group fills a segment of its own, and every commit is followed by a checkpoint that drops some.
+  const bank = await open(join(root, "live"), { logSegmentBytes: 8 * 1024, checkpointRecords: 1 });
+  const filler = "x".repeat(3000);
+  try {
+    for (let i = 1; i <= COMMITS; i++) {
+      const ref = { gid: newGid(i, () => i), branch: "b" };
+      await bank.prepare({ ...ref, payload: kvPayload([{ op: "put", key: `k${i}`, value: filler }]), epoch: 1 });
+      await bank.commit(ref);
+      for (let turns = 0; turns < COPIES_MAX; turns++) {
+        const to = join(root, `${i}-${turns}`);
+        copy(join(root, "live"), to);
+        const crashed = await open(to);
+        for (let k = 1; k <= i; k++) expect(await crashed.get(`k${k}`)).toBe(filler);
+        await crashed.close();
+        rmSync(to, { recursive: true });
+      }
+    }
+    expect(readdirSync(join(root, "live", "log")).filter((name) => name.endsWith(".wal")).length).toBeLessThan(2 * COMMITS);
   } finally {
     await bank.close();
     rmSync(root, { recursive: true, force: true });
