@@ -11,7 +11,16 @@ import { readdir, rm, unlink } from "node:fs/promises";
 import { join } from "node:path";
 import { Level } from "level";
 import { messageOf, nodeId, QuorateError, zxid } from "../../base/index.js";
-import { createLog, nodeDisk, noFailpoint, openLog, type OpenedLog } from "../../storage/index.js";
+import {
+  createLog,
+  lockFolder,
+  nodeDisk,
+  noFailpoint,
+  openLog,
+  setUnreadableTablesAside,
+  type FolderLock,
+  type OpenedLog,
+} from "../../storage/index.js";
 import { makeFolder, syncFolder } from "./folder.js";
 import { decodeGroup, keyBytesAt, PLACE_NUMBERS, recordBytesAt, recordStart, type StoreState } from "./group.js";
 import { Overlay } from "./overlay.js";
@@ -22,6 +31,7 @@ import { StoreKey } from "./store-key.js";
 const SCAN_SLICE = 1000;
 /** Of every group's id in the log; its counter is the group's number. */
 export const LOG_EPOCH = 1;
+const LEVEL_FOLDER = "level";
 const LOG_FOLDER = "log";
 const PROMISE_FILE = "promise";
 /** Of what every error says about a folder. */
@@ -36,6 +46,7 @@ export interface OpenOptions {
 }
 
 export interface OpenedFiles {
+  readonly lock: FolderLock;
   readonly level: Level<string, Buffer>;
   readonly log: OpenedLog["writer"];
   readonly head: Head;
@@ -53,9 +64,21 @@ export interface OpenedFiles {
 
 /** See KvStore.open. */
 export async function openFiles(options: OpenOptions): Promise<OpenedFiles> {
+  await makeFolder(options.dir);
+  const lock = await lockFolder(options.dir);
+  try {
+    return { lock, ...(await openLocked(options)) };
+  } catch (error) {
+    await lock.release();
+    throw error;
+  }
+}
+
+async function openLocked(options: OpenOptions): Promise<Omit<OpenedFiles, "lock">> {
   const { dir, participant } = options;
-  await makeFolder(dir);
-  const level = await openLevel(dir);
+  // Before LevelDB opens them: it would take a damaged index for a true one, and records would not be found. Format 1 compressed.
+  const unreadable = await setUnreadableTablesAside(join(dir, LEVEL_FOLDER), "pass");
+  const level = await openLevel(dir, unreadable);
   let log: OpenedLog | undefined;
   try {
     const found = await findHead(level, dir, participant);
@@ -68,7 +91,9 @@ export async function openFiles(options: OpenOptions): Promise<OpenedFiles> {
       );
     const head = await withLog(level, found, options);
     log = await openLogOf(head, options);
-    return { level, log: log.writer, head, lastRow: counted.lastRow, findings: log.findings, ...replay(level, log, head, counted, dir) };
+    const { writer, findings } = log;
+    const { lastRow } = counted;
+    return { level, log: writer, head, lastRow, findings: [...unreadable, ...findings], ...replay(level, log, head, counted, dir) };
   } catch (error) {
     await log?.writer.close();
     await level.close();
@@ -86,15 +111,18 @@ function damaged(dir: string, what: string, cause?: unknown): QuorateError {
   return new QuorateError("QUORATE_DATA_FOLDER", `${PREFIX} ${dir}: ${what}`, { cause });
 }
 
-async function openLevel(dir: string): Promise<Level<string, Buffer>> {
-  const level = new Level<string, Buffer>(join(dir, "level"), { keyEncoding: "utf8", valueEncoding: "buffer" });
+async function openLevel(dir: string, unreadable: readonly string[]): Promise<Level<string, Buffer>> {
+  // Why not compression: the check of tables has to read index blocks.
+  const encodings = { keyEncoding: "utf8", valueEncoding: "buffer" } as const;
+  const level = new Level<string, Buffer>(join(dir, LEVEL_FOLDER), { ...encodings, compression: false });
   try {
     await level.open();
     return level;
   } catch (error) {
     const cause = error instanceof Error ? (error.cause as { readonly code?: string; readonly message?: string } | undefined) : undefined;
     if (cause?.code === "LEVEL_LOCKED") throw damaged(dir, "it is in use by another process or another participant of this one", error);
-    throw damaged(dir, `LevelDB cannot open it: ${cause?.message ?? messageOf(error)}`, error);
+    const why = unreadable.map((each) => `${each}, and was set aside; `).join("");
+    throw damaged(dir, `${why}LevelDB cannot open it: ${cause?.message ?? messageOf(error)}`, error);
   }
 }
 

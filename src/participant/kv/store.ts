@@ -49,6 +49,7 @@ export interface StoreOptions {
 }
 
 export class KvStore {
+  readonly #lock: OpenedFiles["lock"];
   readonly #level: Level<string, Buffer>;
   readonly #log: LogWriter;
   readonly #overlay: Overlay;
@@ -72,6 +73,7 @@ export class KvStore {
   #idle: (() => void) | undefined;
 
   private constructor(files: OpenedFiles, options: StoreOptions) {
+    this.#lock = files.lock;
     this.#level = files.level;
     this.#log = files.log;
     this.#overlay = files.overlay;
@@ -198,6 +200,7 @@ export class KvStore {
     await this.#checkpointing;
     await this.#log.close();
     await this.#level.close();
+    await this.#lock.release();
   }
 
   #write(): void {
