@@ -139,7 +139,16 @@ export class BranchExecutor<O> {
           reject(error as Error);
         }
       };
-      this.#add("prepare", ref, key, 0, [], false, (job) => this.#endsWith(job, run(job)), () => resolve(ROLLED_BACK));
+      this.#add(
+        "prepare",
+        ref,
+        key,
+        0,
+        [],
+        false,
+        (job) => this.#endsWith(job, run(job)),
+        () => resolve(ROLLED_BACK),
+      );
     });
   }
 

@@ -164,7 +164,9 @@ export class BranchTable {
   /** Why no new work is taken now; undefined: it is. */
   #overloaded(): QuorateError | undefined {
     if (this.#branches.size >= this.#branchesMax)
-      return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" });
+      return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, {
+        retry: "safe",
+      });
     if (!this.#store.behind) return undefined;
     return new QuorateError("QUORATE_OVERLOADED", "LevelDB is far behind the log; new work waits for the checkpoint", { retry: "safe" });
   }
@@ -248,7 +250,11 @@ export class BranchTable {
   }
 
   /** Calls again when what is under way has come to its end; `done` hears what keeps it from that. */
-  #after(underWay: Deferred<VoteResult> | Deferred<SettleResult>, done: (error: unknown, value: undefined) => void, again: () => void): void {
+  #after(
+    underWay: Deferred<VoteResult> | Deferred<SettleResult>,
+    done: (error: unknown, value: undefined) => void,
+    again: () => void,
+  ): void {
     underWay.listen((error) => {
       if (error !== undefined) return done(error, undefined);
       try {

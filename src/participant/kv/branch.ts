@@ -5,7 +5,7 @@ import type { LockWant } from "./evaluate.js";
 import type { LockOwner } from "./locks.js";
 import type { KvOperation, KvValue } from "./operation.js";
 import type { Write } from "./group.js";
-import { StoreKey } from "./store-key.js";
+import type { StoreKey } from "./store-key.js";
 
 /** For locks; for the group commit of the promise; decided by the cluster only; for the group commit of the outcome. */
 export type Phase = "waiting" | "voting" | "prepared" | "committing" | "rolling-back";

@@ -101,7 +101,9 @@ export function recordStart(bytes: Buffer, offset: number): number {
 }
 
 /** Reads the state and finds the writes. undefined: these bytes are not a group of this version. */
-export function decodeGroup(payload: Uint8Array): { readonly bytes: Buffer; readonly state: StoreState; readonly offsets: readonly number[] } | undefined {
+export function decodeGroup(
+  payload: Uint8Array,
+): { readonly bytes: Buffer; readonly state: StoreState; readonly offsets: readonly number[] } | undefined {
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   if (bytes.length < FIXED_BYTES || bytes[0] !== VERSION) return undefined;
   const [records, sum, epoch, floorMs] = [1, 7, 13, 19].map((at) => bytes.readUIntLE(at, 6)) as [number, number, number, number];

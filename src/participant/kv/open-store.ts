@@ -25,7 +25,18 @@ import { makeFolder, syncFolder } from "./folder.js";
 import { decodeGroup, keyBytesAt, PLACE_NUMBERS, recordBytesAt, recordStart, type StoreState } from "./group.js";
 import { Overlay } from "./overlay.js";
 import { promiseProblem, readPromise } from "./promise-v1.js";
-import { BRANCH_PREFIX, decodeHead, encodeHead, fingerprintOf, HEAD, HEAD_KEY, isIntact, isPrepared, SUM_MODULUS, type Head } from "./record.js";
+import {
+  BRANCH_PREFIX,
+  decodeHead,
+  encodeHead,
+  fingerprintOf,
+  HEAD,
+  HEAD_KEY,
+  isIntact,
+  isPrepared,
+  SUM_MODULUS,
+  type Head,
+} from "./record.js";
 import { StoreKey } from "./store-key.js";
 
 const SCAN_SLICE = 1000;
@@ -145,7 +156,10 @@ async function findHead(level: Level<string, Buffer>, dir: string, participant: 
   if (!isIntact(HEAD, record)) throw damaged(dir, "the head is damaged: its checksum does not match");
   const head = decodeHead(record);
   if (head.format !== 1 && head.format !== 2)
-    throw damaged(dir, `it has format ${String(head.format)}; this version reads formats 1 and 2. Start it with the newer version that wrote it`);
+    throw damaged(
+      dir,
+      `it has format ${String(head.format)}; this version reads formats 1 and 2. Start it with the newer version that wrote it`,
+    );
   if (head.participant !== participant) throw damaged(dir, `it belongs to participant "${head.participant}", not "${participant}"`);
   if (head.format === 2) return { ...head, format: 2 };
   const problem = promiseProblem(head, promised);
@@ -245,7 +259,8 @@ function replay(
   dir: string,
 ): Pick<OpenedFiles, "overlay" | "sequence" | "state" | "prepared"> {
   const overlay = new Overlay();
-  let { clusterId, records, sum, epoch, floorMs, sequence } = head;
+  const { clusterId, epoch, floorMs } = head;
+  let { records, sum, sequence } = head;
   let state: StoreState = { clusterId, records, sum, epoch, floorMs };
   for (const entry of log.entries) {
     if (entry.zxid.counter <= head.sequence) continue;

@@ -89,22 +89,23 @@ export class KvStore {
    * belongs to another participant, or lost something it had promised.
    */
   static async open(options: StoreOptions): Promise<{ readonly store: KvStore } & Pick<OpenedFiles, "prepared" | "findings">> {
-    let store: KvStore | undefined;
-    let early: Error | undefined;
+    /** What the log says before there is a store to hear it. */
+    const opened: { store?: KvStore; failure?: Error } = {};
     const files = await openFiles({
       dir: options.dir,
       participant: options.participant,
       logSegmentBytes: options.logSegmentBytes,
       onPersisted: (seq) => {
-        if (store !== undefined) store.#persisted(seq);
+        if (opened.store !== undefined) opened.store.#persisted(seq);
       },
       onFatal: (error) => {
-        if (store === undefined) early = error;
-        else store.#fail(error);
+        if (opened.store === undefined) opened.failure = error;
+        else opened.store.#fail(error);
       },
     });
-    store = new KvStore(files, options);
-    if (early !== undefined) store.#fail(early);
+    const store = new KvStore(files, options);
+    opened.store = store;
+    if (opened.failure !== undefined) store.#fail(opened.failure);
     store.#checkpointIfDue();
     return { store, prepared: files.prepared, findings: files.findings };
   }

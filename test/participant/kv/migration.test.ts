@@ -134,7 +134,9 @@ test("and is refused, unchanged, when LevelDB lost what the promise file promise
   });
   expect(await formatNow()).toBe(1);
   rmSync(join(dir, "promise"));
-  await expect(open()).rejects.toMatchObject({ message: expect.stringMatching(/the promise file is gone, and 7 groups were written/) as string });
+  await expect(open()).rejects.toMatchObject({
+    message: expect.stringMatching(/the promise file is gone, and 7 groups were written/) as string,
+  });
   writeFileSync(join(dir, "promise"), Buffer.alloc(8192));
   await expect(open()).rejects.toMatchObject({ message: expect.stringMatching(/neither of its slots is intact/) as string });
 });

@@ -196,6 +196,7 @@ describe.skipIf(missing !== undefined)("durability", () => {
     await bank.close();
     bank = kv({ name: "bank", dir });
     await bank.start("cluster");
-    for (const { key, ...ref } of settled) expect([await bank.get(key), (await bank.branch(ref)).state]).toEqual(["x".repeat(2000), "committed"]);
+    for (const { key, ...ref } of settled)
+      expect([await bank.get(key), (await bank.branch(ref)).state]).toEqual(["x".repeat(2000), "committed"]);
   });
 });

@@ -69,7 +69,10 @@ test("a torn last group is cut off, one that was changed is refused, and nothing
       const bytes = Buffer.from(whole);
       bytes[at] = (bytes[at] as number) ^ 0x10;
       writeFileSync(logOf(dir), bytes);
-      await expect(open(dir)).rejects.toMatchObject({ code: "QUORATE_DATA_FOLDER", message: expect.stringMatching(/log is damaged/) as string });
+      await expect(open(dir)).rejects.toMatchObject({
+        code: "QUORATE_DATA_FOLDER",
+        message: expect.stringMatching(/log is damaged/) as string,
+      });
       rmSync(dir, { recursive: true });
     }
   } finally {
