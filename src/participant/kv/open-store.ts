@@ -67,6 +67,8 @@ export interface OpenedFiles {
   /** The last group of the log, and what it says of the store. */
   readonly sequence: number;
   readonly state: StoreState;
+  /** Bytes of the log that LevelDB does not hold. */
+  readonly replayedBytes: number;
   /** The row of every branch without an outcome, in key order. */
   readonly prepared: readonly (readonly [string, Buffer])[];
   /** What was noticed and does not matter, for people. */
@@ -257,8 +259,9 @@ function replay(
   head: Head,
   { prepared }: Counted,
   dir: string,
-): Pick<OpenedFiles, "overlay" | "sequence" | "state" | "prepared"> {
+): Pick<OpenedFiles, "overlay" | "sequence" | "state" | "replayedBytes" | "prepared"> {
   const overlay = new Overlay();
+  let replayedBytes = 0;
   const { clusterId, epoch, floorMs } = head;
   let { records, sum, sequence } = head;
   let state: StoreState = { clusterId, records, sum, epoch, floorMs };
@@ -269,6 +272,7 @@ function replay(
       throw damaged(dir, `the log has something else where group ${sequence + 1} should be`);
     sequence++;
     state = group.state;
+    replayedBytes += entry.payload.length;
     const { bytes, offsets } = group;
     const replaced = new Map<string, number | undefined>();
     const places = new Uint32Array(offsets.length * PLACE_NUMBERS);
@@ -302,5 +306,5 @@ function replay(
       `LevelDB at group ${head.sequence} and the log up to group ${sequence} do not belong together: ${state.records} records were promised, ` +
         `${records} came out (sums ${state.sum} and ${sum})`,
     );
-  return { overlay, sequence, state, prepared: [...prepared].sort(([a], [b]) => (a < b ? -1 : 1)) };
+  return { overlay, sequence, state, replayedBytes, prepared: [...prepared].sort(([a], [b]) => (a < b ? -1 : 1)) };
 }

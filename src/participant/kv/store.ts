@@ -67,7 +67,7 @@ export class KvStore {
   #groups: Group[] = [];
   #seq = 0;
   /** Bytes of groups since the last checkpoint began. */
-  #logBytes = 0;
+  #logBytes: number;
   #checkpointing: Promise<void> | undefined;
   #failure: QuorateError | undefined;
   #idle: (() => void) | undefined;
@@ -81,6 +81,7 @@ export class KvStore {
     this.#options = options;
     this.#state = files.state;
     this.#sequence = files.sequence;
+    this.#logBytes = files.replayedBytes;
     this.#durable = { sequence: files.sequence, state: files.state };
   }
 
