@@ -328,12 +328,28 @@ describe("a participant that answers by calling back", () => {
     failed: () => undefined,
   });
 
-  test("may do so at once, for any number of calls in a row", () => {
+  test("may do so at once, for any number of calls that wait in a row", () => {
     const [refs, replies]: [BranchRef[], BranchReply[]] = [[], []];
-    const executor = new BranchExecutor(quick(refs), DEFAULT_LIMITS, handlersInto(replies));
-    const all = Array.from({ length: 50_000 }, (_, i) => newRef(`b${i}`));
-    // The first answers begin while the others are still being asked for.
+    const gated = quick(refs);
+    const { prepare: quickly } = gated.direct;
+    let first = (): void => undefined;
+    const direct: ParticipantCalls = {
+      ...gated.direct,
+      prepare: (request, done) => {
+        if (refs.length > 0) return quickly(request, done);
+        refs.push(request);
+        first = () => done(undefined, { vote: "yes", detail: "" });
+      },
+    };
+    const executor = new BranchExecutor(
+      Object.assign(gated, { direct }),
+      { ...DEFAULT_LIMITS, prepareConcurrency: 1 },
+      handlersInto(replies),
+    );
+    const all = Array.from({ length: 20_000 }, (_, i) => newRef(`b${i}`));
     for (const ref of all) executor.prepare(ref, 1, NONE, "n1");
+    expect([refs.length, replies.length]).toEqual([1, 0]);
+    first();
     expect([refs.length, replies.length]).toEqual([all.length, all.length]);
     expect(all.some((ref) => executor.isBusy(ref))).toBe(false);
   });

@@ -1,11 +1,12 @@
 /** Random calls, restarts and crashes against a model of a few lines: the store must always agree with it, and always open again. */
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { newGid } from "../../../src/base/index.js";
 import { kv, kvPayload, type KvOperation, type KvParticipant } from "../../../src/participant/kv/index.js";
+import { copyStore } from "../../support/copy-store.js";
 
 const KEYS = ["a", "b", "c"];
 const TRANSACTIONS = 8;
@@ -82,11 +83,7 @@ test("whatever is called in whatever order, with restarts and crashes between, t
         try {
           for (const each of steps) {
             if (each.call === "restart" || each.call === "crash") {
-              if (each.call === "crash") {
-                // The log first: what LevelDB says that it is whole up to is in it already.
-                for (const part of ["log", "level"])
-                  cpSync(join(root, String(life), part), join(root, String(life + 1), part), { recursive: true });
-              }
+              if (each.call === "crash") copyStore(join(root, String(life)), join(root, String(life + 1)));
               await bank.close();
               if (each.call === "crash") life++;
               bank = await open();
