@@ -19,7 +19,7 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
   replica: { values: ["zab", "txn", "coordinator", "wire"] },
   storage: { values: [], types: ["zab", "replica"] },
   transport: { values: ["wire"], types: ["zab", "coordinator", "replica"] },
-  participant: { values: [] },
+  participant: { values: ["storage"] },
   barrier: { values: ["participant"] },
   client: { values: ["wire"], types: ["txn", "coordinator", "participant"] },
   config: { values: [], types: ["zab", "coordinator", "replica"] },

@@ -10,10 +10,12 @@
 import { messageOf } from "../base/index.js";
 import type { BranchPhase, BranchReply } from "../coordinator/index.js";
 import type {
+  Answered,
   BranchRef,
   OnePhaseResult,
   Participant,
   ParticipantBranchKind,
+  ParticipantCalls,
   SettleRequest,
   SettleResult,
   VoteResult,
@@ -50,9 +52,11 @@ export interface ExecutorHandlers<O> {
 interface Job<O> {
   readonly phase: BranchPhase;
   readonly ref: BranchRef;
+  /** See branchKey. */
+  readonly key: string;
   readonly origins: O[];
-  /** Runs the work and answers. Never rejects. */
-  run(job: Job<O>): Promise<void>;
+  /** Runs the work, answers, and then says that it has ended: exactly once, possibly before it returns. */
+  run(job: Job<O>): void;
   /** Tells a local caller that it will not run. */
   abandon: (() => void) | undefined;
   readonly byInquiry: boolean;
@@ -72,6 +76,8 @@ interface Lane<O> {
   running: number;
   queue: Job<O>[];
   head: number;
+  /** Calls may end before they return: a loop and not a recursion starts the next. */
+  pumping: boolean;
 }
 
 const TWO_PHASE: readonly ParticipantBranchKind[] = ["2pc"];
@@ -79,6 +85,8 @@ const ROLLED_BACK: VoteResult = { vote: "no", detail: "the branch was rolled bac
 
 export class BranchExecutor<O> {
   readonly #participant: Participant;
+  /** Of the participant itself, and not of one that it wraps. */
+  readonly #calls: ParticipantCalls | undefined;
   readonly #limits: ExecutorLimits;
   readonly #handlers: ExecutorHandlers<O>;
   readonly #slots = new Map<string, Slot<O>>();
@@ -90,10 +98,11 @@ export class BranchExecutor<O> {
 
   constructor(participant: Participant, limits: ExecutorLimits, handlers: ExecutorHandlers<O>) {
     this.#participant = participant;
+    this.#calls = participant.direct?.of === participant ? participant.direct : undefined;
     this.#limits = limits;
     this.#handlers = handlers;
-    this.#prepares = { concurrency: limits.prepareConcurrency, running: 0, queue: [], head: 0 };
-    this.#settles = { concurrency: limits.settleConcurrency, running: 0, queue: [], head: 0 };
+    this.#prepares = { concurrency: limits.prepareConcurrency, running: 0, queue: [], head: 0, pumping: false };
+    this.#settles = { concurrency: limits.settleConcurrency, running: 0, queue: [], head: 0, pumping: false };
   }
 
   /** A branch that waits or runs here is not in doubt for want of an answer. */
@@ -108,29 +117,33 @@ export class BranchExecutor<O> {
       this.#handlers.reply(voteReply(ref, { vote: "no", detail }), [origin]);
       return;
     }
-    if (this.#rolledBack.has(branchKey(ref))) {
+    const key = branchKey(ref);
+    if (this.#rolledBack.has(key)) {
       this.#handlers.reply(voteReply(ref, ROLLED_BACK), [origin]);
       return;
     }
-    if (this.#join(ref, "prepare", epoch, origin)) return;
-    this.#add("prepare", ref, epoch, [origin], false, (job) => this.#runPrepare(job, payload, kind));
+    if (this.#join(key, "prepare", epoch, origin)) return;
+    this.#add("prepare", ref, key, epoch, [origin], false, (job) => this.#runPrepare(job, payload, kind));
   }
 
   onePhase(ref: BranchRef, epoch: number, payload: Uint8Array, origin: O): void {
-    if (this.#join(ref, "one-phase", epoch, origin)) return;
-    this.#add("one-phase", ref, epoch, [origin], false, (job) => this.#runOnePhase(job, payload));
+    const key = branchKey(ref);
+    if (this.#join(key, "one-phase", epoch, origin)) return;
+    this.#add("one-phase", ref, key, epoch, [origin], false, (job) => this.#runOnePhase(job, payload));
   }
 
   /** `byInquiry`: the outcome was asked for, and `origin`, if any, is told although it did not call. */
   settle(ref: SettleRequest, phase: "commit" | "rollback", origin: O | undefined, byInquiry: boolean): void {
-    if (this.#join(ref, phase, 0, origin)) return;
+    const key = branchKey(ref);
+    if (this.#join(key, phase, 0, origin)) return;
     const origins = origin === undefined ? [] : [origin];
-    this.#add(phase, ref, 0, origins, byInquiry, (job) => this.#runSettle(job, phase));
+    this.#add(phase, ref, key, 0, origins, byInquiry, (job) => this.#runSettle(job, phase));
   }
 
   /** The client's own prepare of a brought branch, in turn with the cluster's calls for it. */
   prepareBrought(ref: BranchRef, work: () => Promise<VoteResult>): Promise<VoteResult> {
-    if (this.#rolledBack.has(branchKey(ref))) return Promise.resolve(ROLLED_BACK);
+    const key = branchKey(ref);
+    if (this.#rolledBack.has(key)) return Promise.resolve(ROLLED_BACK);
     return new Promise((resolve, reject) => {
       const run = async (job: Job<O>): Promise<void> => {
         try {
@@ -143,14 +156,23 @@ export class BranchExecutor<O> {
           reject(error as Error);
         }
       };
-      this.#add("prepare", ref, 0, [], false, run, () => resolve(ROLLED_BACK));
+      this.#add(
+        "prepare",
+        ref,
+        key,
+        0,
+        [],
+        false,
+        (job) => this.#endsWith(job, run(job)),
+        () => resolve(ROLLED_BACK),
+      );
     });
   }
 
   /** The client gives its own branch up. */
   rollbackBrought(ref: BranchRef, work: () => Promise<void>): Promise<void> {
     return new Promise((resolve, reject) => {
-      this.#add("rollback", ref, 0, [], false, async (job) => {
+      const run = async (job: Job<O>): Promise<void> => {
         try {
           await work();
           this.#handlers.settled(ref, "rollback", { kind: "done" }, false);
@@ -160,7 +182,8 @@ export class BranchExecutor<O> {
           this.#failed(job, error);
           reject(error as Error);
         }
-      });
+      };
+      this.#add("rollback", ref, branchKey(ref), 0, [], false, (job) => this.#endsWith(job, run(job)));
     });
   }
 
@@ -173,8 +196,8 @@ export class BranchExecutor<O> {
   }
 
   /** The same call is waiting or running already: its reply serves both. */
-  #join(ref: BranchRef, phase: BranchPhase, epoch: number, origin: O | undefined): boolean {
-    const slot = this.#slots.get(branchKey(ref));
+  #join(key: string, phase: BranchPhase, epoch: number, origin: O | undefined): boolean {
+    const slot = this.#slots.get(key);
     if (slot === undefined) return false;
     const same = [slot.current, ...slot.next].find((job) => job.phase === phase && !job.cancelled);
     if (same === undefined) return false;
@@ -186,14 +209,14 @@ export class BranchExecutor<O> {
   #add(
     phase: BranchPhase,
     ref: BranchRef,
+    key: string,
     epoch: number,
     origins: O[],
     byInquiry: boolean,
-    run: (job: Job<O>) => Promise<void>,
+    run: (job: Job<O>) => void,
     abandon?: () => void,
   ): void {
-    const key = branchKey(ref);
-    const job: Job<O> = { phase, ref, origins, run, abandon, byInquiry, epoch, cancelled: false };
+    const job: Job<O> = { phase, ref, key, origins, run, abandon, byInquiry, epoch, cancelled: false };
     if (origins.length > 0 && this.#waiting >= this.#limits.queueMax) {
       this.#handlers.reply(failedReply(job, `${this.#waiting} calls wait at this participant, its limit`), origins);
       return;
@@ -236,16 +259,23 @@ export class BranchExecutor<O> {
   }
 
   #enqueue(job: Job<O>): void {
-    const lane = job.phase === "prepare" || job.phase === "one-phase" ? this.#prepares : this.#settles;
+    const lane = this.#laneOf(job);
     lane.queue.push(job);
     this.#pump(lane);
   }
 
+  #laneOf({ phase }: Job<O>): Lane<O> {
+    return phase === "prepare" || phase === "one-phase" ? this.#prepares : this.#settles;
+  }
+
   #pump(lane: Lane<O>): void {
+    if (lane.pumping) return;
+    lane.pumping = true;
     while (lane.running < lane.concurrency && lane.head < lane.queue.length) {
       const job = lane.queue[lane.head++] as Job<O>;
       if (!job.cancelled) this.#start(lane, job);
     }
+    lane.pumping = false;
     if (lane.head === lane.queue.length && lane.head > 0) {
       lane.queue = [];
       lane.head = 0;
@@ -253,21 +283,30 @@ export class BranchExecutor<O> {
   }
 
   #start(lane: Lane<O>, job: Job<O>): void {
-    const key = branchKey(job.ref);
-    const slot = this.#slots.get(key);
+    const slot = this.#slots.get(job.key);
     if (slot === undefined) return;
     slot.running = true;
     lane.running++;
     this.#waiting--;
-    const ended = (): void => {
-      lane.running--;
-      this.#finished(key, slot);
-      this.#pump(lane);
-    };
-    job.run(job).then(ended, ended);
+    job.run(job);
   }
 
-  #finished(key: string, slot: Slot<O>): void {
+  #endsWith(job: Job<O>, work: Promise<void>): void {
+    const ended = (): void => this.#ended(job);
+    work.then(ended, ended);
+  }
+
+  /** The work is done and answered. */
+  #ended(job: Job<O>): void {
+    const lane = this.#laneOf(job);
+    lane.running--;
+    this.#next(job.key);
+    this.#pump(lane);
+  }
+
+  #next(key: string): void {
+    const slot = this.#slots.get(key);
+    if (slot === undefined) return;
     slot.running = false;
     let next = slot.next.shift();
     while (next?.cancelled === true) next = slot.next.shift();
@@ -280,41 +319,72 @@ export class BranchExecutor<O> {
     if (this.#slots.size === 0) this.#idle?.();
   }
 
-  async #runPrepare(job: Job<O>, payload: Uint8Array, kind: ParticipantBranchKind): Promise<void> {
+  #runPrepare(job: Job<O>, payload: Uint8Array, kind: ParticipantBranchKind): void {
     const { ref } = job;
-    try {
-      const request = { ...ref, payload, epoch: job.epoch };
-      const result = await this.#participant.prepare(kind === "2pc" ? request : { ...request, kind });
-      if (result.vote === "yes") this.#handlers.voted(ref);
-      this.#handlers.reply(voteReply(ref, result), job.origins);
-    } catch (error) {
-      this.#failed(job, error);
-    }
+    // Whoever called may have put more into `ref` than its names.
+    const plain = { ...ref, payload, epoch: job.epoch };
+    const request = kind === "2pc" ? plain : { ...plain, kind };
+    const calls = this.#calls;
+    this.#answered<VoteResult>(
+      job,
+      (done) => (calls === undefined ? later(() => this.#participant.prepare(request), done) : calls.prepare(request, done)),
+      (result) => {
+        if (result.vote === "yes") this.#handlers.voted(ref);
+        this.#handlers.reply(voteReply(ref, result), job.origins);
+      },
+    );
   }
 
-  async #runOnePhase(job: Job<O>, payload: Uint8Array): Promise<void> {
+  #runOnePhase(job: Job<O>, payload: Uint8Array): void {
     const { ref } = job;
-    try {
-      const { commitOnePhase } = this.#participant;
-      if (commitOnePhase === undefined) throw new Error("this participant does not commit in one phase");
-      const request = { gid: ref.gid, branch: ref.branch, payload, epoch: job.epoch };
-      const result = await commitOnePhase.call(this.#participant, request);
-      if (result.kind === "committed") this.#handlers.settled(ref, "commit", { kind: "done" }, false);
-      this.#handlers.reply(onePhaseReply(ref, result), job.origins);
-    } catch (error) {
-      this.#failed(job, error);
-    }
+    const { commitOnePhase } = this.#participant;
+    const request = { gid: ref.gid, branch: ref.branch, payload, epoch: job.epoch };
+    this.#answered<OnePhaseResult>(
+      job,
+      (done) => {
+        if (commitOnePhase === undefined) throw new Error("this participant does not commit in one phase");
+        later(() => commitOnePhase.call(this.#participant, request), done);
+      },
+      (result) => {
+        if (result.kind === "committed") this.#handlers.settled(ref, "commit", { kind: "done" }, false);
+        this.#handlers.reply(onePhaseReply(ref, result), job.origins);
+      },
+    );
   }
 
-  async #runSettle(job: Job<O>, phase: "commit" | "rollback"): Promise<void> {
+  #runSettle(job: Job<O>, phase: "commit" | "rollback"): void {
     const { ref } = job;
+    const calls = this.#calls;
     this.#handlers.settling(ref);
+    this.#answered<SettleResult>(
+      job,
+      (done) => (calls === undefined ? later(() => this.#participant[phase](ref), done) : calls[phase](ref, done)),
+      (result) => {
+        this.#handlers.settled(ref, phase, result, job.byInquiry);
+        if (job.origins.length > 0) this.#handlers.reply(settleReply(ref, phase, result), job.origins);
+      },
+    );
+  }
+
+  /** Makes one call of the participant; what it answers first counts, and a call that throws has failed. */
+  #answered<T>(job: Job<O>, call: (done: Answered<T>) => void, succeeded: (result: T) => void): void {
+    let open = true;
+    const done: Answered<T> = (error, result) => {
+      if (!open) return;
+      open = false;
+      try {
+        if (error === undefined) succeeded(result as T);
+        else this.#failed(job, error);
+      } catch (thrown) {
+        this.#failed(job, thrown);
+      } finally {
+        this.#ended(job);
+      }
+    };
     try {
-      const result = await (phase === "commit" ? this.#participant.commit(ref) : this.#participant.rollback(ref));
-      this.#handlers.settled(ref, phase, result, job.byInquiry);
-      if (job.origins.length > 0) this.#handlers.reply(settleReply(ref, phase, result), job.origins);
+      call(done);
     } catch (error) {
-      this.#failed(job, error);
+      done(error, undefined);
     }
   }
 
@@ -328,6 +398,14 @@ export class BranchExecutor<O> {
 /** The participant is there and cannot yet, as opposed to having failed. */
 function saysNotYet(error: unknown): boolean {
   return error instanceof Error && "notYet" in error && error.notYet === true;
+}
+
+/** A call that answers by a promise. */
+function later<T>(call: () => Promise<T>, done: Answered<T>): void {
+  call().then(
+    (result) => done(undefined, result),
+    (error: unknown) => done(error ?? new Error("the participant rejected without a reason"), undefined),
+  );
 }
 
 function voteReply(ref: BranchRef, result: VoteResult): BranchReply {

@@ -78,6 +78,21 @@ export interface ParticipantManifest {
   readonly afterBegin?: boolean;
 }
 
+/** Called once, possibly before the call returns. `result` is there exactly when there is no error. */
+export type Answered<T> = (error: unknown, result: T | undefined) => void;
+
+/**
+ * The calls of every transaction once more, answered by calling back. Optional, for participants so cheap that the promises around a
+ * call cost as much as the call; whoever serves the participant uses them instead. Same meaning, same results.
+ */
+export interface ParticipantCalls {
+  /** Whose calls they are. Who wraps a participant and passes them on unawares is not gone around: they count only for this one. */
+  readonly of: Participant;
+  prepare(request: PrepareRequest, done: Answered<VoteResult>): void;
+  commit(ref: BranchRef, done: Answered<SettleResult>): void;
+  rollback(ref: BranchRef, done: Answered<SettleResult>): void;
+}
+
 export interface Participant {
   /** The resource's name in the cluster; several instances may serve one name. See NAME_PATTERN. */
   readonly name: string;
@@ -109,6 +124,8 @@ export interface Participant {
    * All of them without a filter, which is what an attach sends.
    */
   listInDoubt(filter?: InDoubtFilter): Promise<readonly BranchRef[]>;
+  /** See ParticipantCalls. */
+  readonly direct?: ParticipantCalls;
   /**
    * How often, ms, whoever serves this participant scans `listInDoubt({ olderThanMs: scanIntervalMs })` while it is attached, to
    * find branches that a vanished client left behind. 0 or absent: only at attach.

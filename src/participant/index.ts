@@ -1,4 +1,5 @@
 export type {
+  Answered,
   BranchRef,
   BroughtBranch,
   BroughtParticipant,
@@ -6,6 +7,7 @@ export type {
   OnePhaseResult,
   Participant,
   ParticipantBranchKind,
+  ParticipantCalls,
   ParticipantManifest,
   ParticipantVote,
   PrepareRequest,

@@ -1,7 +1,13 @@
 export { openStorage } from "./open-storage.js";
 export type { Storage, StorageMetrics, StorageOptions, StorageState } from "./open-storage.js";
 export type { Failpoint, FailpointName, LogPosition } from "./identity.js";
-export type { LogMetrics } from "./log-writer.js";
+export { lockFolder } from "./folder-lock.js";
+export type { FolderLock } from "./folder-lock.js";
+export { setUnreadableTablesAside } from "./table-check.js";
+export { noFailpoint } from "./identity.js";
+export { createLog, openLog } from "./log-store.js";
+export type { OpenedLog } from "./log-store.js";
+export type { LogMetrics, LogWriter } from "./log-writer.js";
 export type { FetchSnapshot, SnapshotChunk, SnapshotEnd, SnapshotEntry } from "./snapshot.js";
 export type { PinnedSnapshot, StateMetrics } from "./state-store.js";
 export { nodeDisk } from "./disk.js";

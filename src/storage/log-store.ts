@@ -31,11 +31,12 @@ export interface OpenLogOptions {
   /** The state's applied zxid, and whether the state last changed by installing a snapshot rather than by a checkpoint. */
   readonly applied: Zxid;
   readonly installed: boolean;
-  readonly epochs: EpochsFile;
-  /** The log was durable up to here when the epochs record was last written. */
-  readonly epochsSynced: LogPosition;
-  /** Called when entries are missing, before any file is changed; resolves when that is durable. */
-  readonly onDamage: () => Promise<void>;
+  /** The record of promises whose writes stand in the log's queue; undefined: there is none, and no damage is on record. */
+  readonly epochs: EpochsFile | undefined;
+  /** The log was durable up to here when somebody last wrote that down elsewhere: in the epochs record, in a checkpoint. */
+  readonly knownSynced: LogPosition;
+  /** Called when entries are missing, before any file is changed; resolves when that is durable. A rejection refuses the log. */
+  readonly onDamage: (findings: readonly string[]) => Promise<void>;
   readonly failpoint: Failpoint;
   readonly onPersisted: (seq: number) => void;
   readonly onFatal: (error: Error) => void;
@@ -48,12 +49,18 @@ export interface OpenedLog {
   readonly findings: readonly string[];
 }
 
-/** Makes an empty log: the folder, its mark and its first segment. */
-export async function createLog(folder: string, disk: Disk, identity: Identity, segmentBytes: number): Promise<void> {
+/** Makes an empty log: the folder, its mark and its first segment. Its first entry will follow `base`. */
+export async function createLog(
+  folder: string,
+  disk: Disk,
+  identity: Identity,
+  segmentBytes: number,
+  base: Zxid = ZXID_ZERO,
+): Promise<void> {
   await mkdir(folder, { recursive: true });
   await SyncMark.create(join(folder, SYNC_MARK_NAME), disk);
   const files = new SegmentFiles(folder, disk, segmentBytes);
-  const first = await files.create({ ...identity, segment: 1, continues: undefined, previous: ZXID_ZERO }, LOG_FORMAT_VERSION, 0);
+  const first = await files.create({ ...identity, segment: 1, continues: undefined, previous: base }, LOG_FORMAT_VERSION, 0);
   await settled((done) => disk.close(first.fd, done));
   await files.close();
 }
@@ -64,12 +71,17 @@ export async function openLog(options: OpenLogOptions): Promise<OpenedLog> {
   const files = new SegmentFiles(folder, disk, options.segmentBytes);
   await files.removeLeftovers();
   const { mark, position, findings: markFindings } = await SyncMark.open(join(folder, SYNC_MARK_NAME), disk, (error) => writer.stop(error));
-  const recovery = await recoverLog({ folder, identity, applied, installed, promised: [options.epochsSynced, position] });
-  if (recovery.damaged) await options.onDamage();
-
-  const { active, end } = await continueLog(recovery, files, disk, identity, applied);
-  const trusted = epochs.record.damage === undefined;
-  await dispose(folder, disk, recovery.unused, trusted);
+  const recovered = async (): Promise<{ recovery: LogRecovery; active: OpenSegment; end: number }> => {
+    const recovery = await recoverLog({ folder, identity, applied, installed, promised: [options.knownSynced, position] });
+    if (recovery.damaged) await options.onDamage(recovery.findings);
+    const continued = await continueLog(recovery, files, disk, identity, applied);
+    await dispose(folder, disk, recovery.unused, epochs === undefined || epochs.record.damage === undefined);
+    return { recovery, ...continued };
+  };
+  const { recovery, active, end } = await recovered().catch(async (error: unknown) => {
+    await mark.close(undefined);
+    throw error;
+  });
   mark.note({ segment: active.segment, offset: end });
   const { index } = recovery;
   const { failpoint, onPersisted, onFatal } = options;

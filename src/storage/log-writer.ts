@@ -33,7 +33,8 @@ export interface LogWriterParts {
   readonly disk: Disk;
   readonly identity: Identity;
   readonly files: SegmentFiles;
-  readonly epochs: EpochsFile;
+  /** undefined: no epochs record is ever submitted. */
+  readonly epochs: EpochsFile | undefined;
   readonly mark: SyncMark;
   readonly index: LogIndex;
   readonly active: OpenSegment;
@@ -286,7 +287,9 @@ export class LogWriter implements LogPort {
     this.#head++;
     if (request?.op.kind !== "epochs") throw new InvariantViolation("the head of the queue is an epochs write");
     const { seq, op } = request;
-    this.#parts.epochs.write(op.record, this.synced, (error) => {
+    const { epochs } = this.#parts;
+    if (epochs === undefined) throw new InvariantViolation("this log has no epochs record");
+    epochs.write(op.record, this.synced, (error) => {
       if (error !== null) return this.#fail(error);
       this.#epochsWrites++;
       this.#guarded(() => this.#finish(seq));

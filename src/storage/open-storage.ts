@@ -144,7 +144,7 @@ function openLogBeside(
     applied: state.kind === "loaded" ? state.meta.applied : ZXID_ZERO,
     installed: state.kind === "loaded" && state.meta.installed,
     epochs,
-    epochsSynced: loadedEpochs.synced,
+    knownSynced: loadedEpochs.synced,
     onDamage: async () => {
       if (epochs.record.damage === undefined) await epochs.repair({ ...epochs.record, damage: "log" }, loadedEpochs.synced);
     },

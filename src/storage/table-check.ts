@@ -23,15 +23,18 @@ interface BlockHandle {
   readonly size: number;
 }
 
-/** Moves unreadable tables of the store in `folder` aside; returns their names. A folder that does not exist has none. */
-export async function setUnreadableTablesAside(folder: string): Promise<readonly string[]> {
+/**
+ * Moves unreadable tables of the store in `folder` aside; returns their names. A folder that does not exist has none. `compressed`: of a
+ * compressed table only the blocks that find others are checked; its records need checksums of their own.
+ */
+export async function setUnreadableTablesAside(folder: string, compressed: "refuse" | "pass" = "refuse"): Promise<readonly string[]> {
   const names = await readdir(folder).catch((error: NodeJS.ErrnoException) => {
     if (error.code === "ENOENT") return [];
     throw error;
   });
   const unreadable: string[] = [];
   for (const name of names.filter((each) => each.endsWith(".ldb") || each.endsWith(".sst")).sort()) {
-    const problem = await fileProblem(join(folder, name));
+    const problem = await fileProblem(join(folder, name), compressed);
     if (problem === undefined) continue;
     unreadable.push(`${join(folder, name)}: ${problem}`);
     await rename(join(folder, name), join(folder, `${name}.unreadable`));
@@ -39,9 +42,9 @@ export async function setUnreadableTablesAside(folder: string): Promise<readonly
   return unreadable;
 }
 
-async function fileProblem(path: string): Promise<string | undefined> {
+async function fileProblem(path: string, compressed: "refuse" | "pass"): Promise<string | undefined> {
   try {
-    return tableProblem(await readFile(path));
+    return tableProblem(await readFile(path), compressed);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EIO") return "cannot be read";
     throw error;
@@ -49,13 +52,13 @@ async function fileProblem(path: string): Promise<string | undefined> {
 }
 
 /** What is wrong with a table's bytes, or undefined when every block is intact. */
-export function tableProblem(table: Buffer): string | undefined {
+export function tableProblem(table: Buffer, compressed: "refuse" | "pass" = "refuse"): string | undefined {
   if (table.length < FOOTER_BYTES || !table.subarray(table.length - 8).equals(MAGIC)) return "does not end like a LevelDB table";
   try {
     const footer = new Reader(table, table.length - FOOTER_BYTES, table.length - 8);
     const metaindex = footer.handle();
     const index = footer.handle();
-    const blocks = [metaindex, index, ...handlesIn(table, metaindex), ...handlesIn(table, index)];
+    const blocks = [metaindex, index, ...handlesIn(table, metaindex, compressed), ...handlesIn(table, index, compressed)];
     const bad = blocks.find((block) => !intact(table, block));
     return bad === undefined ? undefined : `the block at offset ${bad.offset} fails its checksum`;
   } catch (error) {
@@ -73,10 +76,13 @@ function intact(table: Buffer, { offset, size }: BlockHandle): boolean {
 }
 
 /** The handles an index block maps to. Throws RangeError when the block is not intact or not readable. */
-function handlesIn(table: Buffer, block: BlockHandle): BlockHandle[] {
+function handlesIn(table: Buffer, block: BlockHandle, compressed: "refuse" | "pass"): BlockHandle[] {
   if (!intact(table, block)) throw new RangeError(`the index block at offset ${block.offset} fails its checksum`);
   const end = block.offset + block.size;
-  if (table[end] !== UNCOMPRESSED) throw new RangeError("the table is compressed");
+  if (table[end] !== UNCOMPRESSED) {
+    if (compressed === "pass") return [];
+    throw new RangeError("the table is compressed");
+  }
   const restarts = table.readUInt32LE(end - 4);
   const reader = new Reader(table, block.offset, end - 4 - restarts * 4);
   const handles: BlockHandle[] = [];

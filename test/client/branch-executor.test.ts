@@ -4,7 +4,15 @@ import { newGid, Prng } from "../../src/base/index.js";
 import { BranchExecutor, DEFAULT_LIMITS } from "../../src/client/branch-executor.js";
 import type { ExecutorHandlers, ExecutorLimits } from "../../src/client/branch-executor.js";
 import type { BranchPhase, BranchReply } from "../../src/coordinator/index.js";
-import type { BranchRef, OnePhaseResult, Participant, PrepareRequest, SettleResult, VoteResult } from "../../src/participant/index.js";
+import type {
+  BranchRef,
+  OnePhaseResult,
+  Participant,
+  ParticipantCalls,
+  PrepareRequest,
+  SettleResult,
+  VoteResult,
+} from "../../src/participant/index.js";
 
 const prng = new Prng("executor");
 const newRef = (branch = "b"): BranchRef => ({ gid: newGid(1_700_000_000_000, prng.uint32), branch });
@@ -305,4 +313,81 @@ test("under any order of calls: one at a time per branch, no prepare begins afte
     }),
     { numRuns: 150 },
   );
+});
+
+describe("a participant that answers by calling back", () => {
+  const quick = (refs: BranchRef[]): Gated & { direct: ParticipantCalls } => {
+    const gated = new Gated();
+    const direct: ParticipantCalls = {
+      of: gated,
+      prepare: (request, done) => {
+        refs.push(request);
+        done(undefined, { vote: "yes", detail: "" });
+        // Once is enough.
+        done(new Error("again"), undefined);
+      },
+      commit: () => {
+        throw new Error("not now");
+      },
+      rollback: (_, done) => done(new Error("not yet"), undefined),
+    };
+    return Object.assign(gated, { direct });
+  };
+  const handlersInto = (replies: BranchReply[]): ExecutorHandlers<string> => ({
+    reply: (reply) => replies.push(reply),
+    voted: () => undefined,
+    settling: () => undefined,
+    settled: () => undefined,
+    failed: () => undefined,
+  });
+
+  test("may do so at once, for any number of calls that wait in a row", () => {
+    const [refs, replies]: [BranchRef[], BranchReply[]] = [[], []];
+    const gated = quick(refs);
+    const { prepare: quickly } = gated.direct;
+    let first = (): void => undefined;
+    const direct: ParticipantCalls = {
+      ...gated.direct,
+      prepare: (request, done) => {
+        if (refs.length > 0) return quickly(request, done);
+        refs.push(request);
+        first = () => done(undefined, { vote: "yes", detail: "" });
+      },
+    };
+    const executor = new BranchExecutor(
+      Object.assign(gated, { direct }),
+      { ...DEFAULT_LIMITS, prepareConcurrency: 1 },
+      handlersInto(replies),
+    );
+    const all = Array.from({ length: 20_000 }, (_, i) => newRef(`b${i}`));
+    for (const ref of all) executor.prepare(ref, 1, NONE, "n1");
+    expect([refs.length, replies.length]).toEqual([1, 0]);
+    first();
+    expect([refs.length, replies.length]).toEqual([all.length, all.length]);
+    expect(all.some((ref) => executor.isBusy(ref))).toBe(false);
+  });
+
+  test("has failed when it throws or says so, and the next call of the branch is made", async () => {
+    const [refs, replies]: [BranchRef[], BranchReply[]] = [[], []];
+    const executor = new BranchExecutor(quick(refs), DEFAULT_LIMITS, handlersInto(replies));
+    const ref = newRef();
+    executor.settle(ref, "commit", "n1", false);
+    executor.settle(ref, "rollback", "n1", false);
+    expect(replies.map(({ result }) => result)).toEqual([
+      { kind: "failed", detail: "not now" },
+      { kind: "failed", detail: "not yet" },
+    ]);
+    await executor.drained();
+  });
+
+  test("is not gone around by the calls of the one that it wraps", async () => {
+    const inner = quick([]);
+    const outer = Object.assign(new Gated(), { direct: inner.direct });
+    const replies: BranchReply[] = [];
+    const executor = new BranchExecutor(outer, DEFAULT_LIMITS, handlersInto(replies));
+    executor.prepare(newRef(), 1, NONE, "n1");
+    expect([outer.phases, replies]).toEqual([["prepare"], []]);
+    await outer.end(0);
+    expect(replies).toHaveLength(1);
+  });
 });

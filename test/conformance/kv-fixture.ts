@@ -1,8 +1,9 @@
 /** The embedded key-value participant for the conformance suite. A crash is a copy of the folder as the kernel has it at that moment. */
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { kv, kvPayload, type KvParticipant } from "../../src/participant/kv/index.js";
+import { copyStore } from "../support/copy-store.js";
 import type { ParticipantFixture } from "./participant.js";
 
 /** Long enough for a commit on a busy machine. */
@@ -27,7 +28,7 @@ export async function kvFixture(): Promise<ParticipantFixture> {
     work: (account, delta) => kvPayload([{ op: "add", key: account, delta, min: 0 }]),
     balance: async (account) => Number((await participant.get(account)) ?? 0),
     async crash() {
-      cpSync(join(root, String(life)), join(root, String(life + 1)), { recursive: true });
+      copyStore(join(root, String(life)), join(root, String(life + 1)));
       await participant.close();
       life++;
       participant = await open();

@@ -172,7 +172,9 @@ describe("a service", () => {
     await client.registerService({ name: "mill", url: down.url, kind: "tcc" });
     down.handle = ({ phase }, response) => answer(response, phase === "try" ? 200 : 503);
     const gids = Array.from({ length: 5 }, () => client.newGid());
-    await Promise.all(gids.map((gid) => client.transaction((tx) => void tx.ask("mill", servicePayload({}), { kind: "tcc" }), { gid, timeoutMs: 60_000 })));
+    await Promise.all(
+      gids.map((gid) => client.transaction((tx) => void tx.ask("mill", servicePayload({}), { kind: "tcc" }), { gid, timeoutMs: 60_000 })),
+    );
     const epoch = client.view()?.epoch ?? 0;
     await cluster.kill9(await cluster.leader());
     down.handle = (_, response) => answer(response, 200);

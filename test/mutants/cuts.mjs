@@ -58,7 +58,7 @@ export const CUT_MUTANTS = [
     edits: [
       {
         file: "participant/kv/branch-table.ts",
-        find: '      void this.#settle(branch, "rolling-back", [], { state: "rolled-back", reads: [] });\n    };',
+        find: '      this.#settle(branch, "rolling-back", [], { state: "rolled-back", reads: [] });\n    };',
         replace: '      branch.phase = "rolling-back";\n      this.#drop(branch);\n      branch.settled.resolve(DONE);\n    };',
       },
     ],

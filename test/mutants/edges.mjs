@@ -11,8 +11,10 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "participant/kv/branch-table.ts",
-        find: "      failed: (error) => branch.vote.reject(error),\n    });\n",
-        replace: "      failed: (error) => branch.vote.reject(error),\n    });\n    branch.vote.resolve(YES);\n",
+        find: "    this.#store.submit([{ key: branch.storeKey, record, before: undefined }], (error) => {\n",
+        replace:
+          "    queueMicrotask(() => branch.vote.resolve(YES));\n" +
+          "    this.#store.submit([{ key: branch.storeKey, record, before: undefined }], (error) => {\n",
       },
     ],
   },
@@ -49,20 +51,23 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "participant/kv/branch-table.ts",
-        find: `    this.#store.submit([...data, { key: branch.storeKey, record, before: branch.rowFingerprint }], {
-      durable: () => {
-        this.#drop(branch);
-        branch.settled.resolve(DONE);
-      },
-      failed: (error) => branch.settled.reject(error),
-    });`,
-        replace: `    const failed = (error: QuorateError): void => branch.settled.reject(error);
-    const durable = (): void => {
-      this.#drop(branch);
-      branch.settled.resolve(DONE);
-    };
+        find: `    this.#store.submit([...data, { key: branch.storeKey, record, before: branch.rowFingerprint }], (error) => {
+      if (error !== undefined) return branch.settled.reject(error);
+`,
+        replace: `    this.#store.submit(data, () => undefined);
     const row2 = { key: branch.storeKey, record, before: branch.rowFingerprint };
-    this.#store.submit(data, { durable: () => this.#store.submit([row2], { durable, failed }), failed });`,
+    setTimeout(() => this.#store.submit([row2], (error) => {
+      if (error !== undefined) return branch.settled.reject(error);
+`,
+      },
+      {
+        file: "participant/kv/branch-table.ts",
+        find: `      this.#drop(branch);
+      branch.settled.resolve(DONE);
+    });`,
+        replace: `      this.#drop(branch);
+      branch.settled.resolve(DONE);
+    }), 20);`,
       },
     ],
   },
@@ -125,8 +130,43 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "participant/kv/open-store.ts",
-        find: "found === undefined ? undefined : promiseProblem(head, found.promised);",
-        replace: "found === undefined || found.promised !== undefined ? undefined : promiseProblem(head, found.promised);",
+        find: "if (counted.records !== found.records || counted.sum !== found.sum)",
+        replace: "if (counted.records < 0)",
+      },
+    ],
+  },
+  {
+    id: "67-kv",
+    rule: "Whoever submitted to the key-value store's log is told when the log has it durable, not when it was handed over.",
+    edits: [
+      {
+        file: "participant/kv/store.ts",
+        find: 'op: { kind: "append", previous, entries } }]);',
+        replace: 'op: { kind: "append", previous, entries } }]);\n    queueMicrotask(() => this.#persisted(this.#seq));',
+      },
+    ],
+  },
+  {
+    id: "68-kv",
+    rule: "A segment of the key-value store's log goes when LevelDB has durably what it holds, not before.",
+    edits: [
+      {
+        file: "participant/kv/store.ts",
+        find: "    await this.#checkpoint.write(changes, next, () => this.#failure === undefined);\n",
+        replace:
+          '    this.#log.submit([{ seq: ++this.#seq, op: { kind: "compact", upTo: zxid(LOG_EPOCH, sequence) } }]);\n' +
+          "    await this.#checkpoint.write(changes, next, () => this.#failure === undefined);\n",
+      },
+    ],
+  },
+  {
+    id: "69-kv",
+    rule: "A read of the key-value store sees what is durable in its log and not in LevelDB yet.",
+    edits: [
+      {
+        file: "participant/kv/store.ts",
+        find: "if (change !== undefined) return change ?? undefined;",
+        replace: "if (change === null) return undefined;",
       },
     ],
   },
@@ -147,8 +187,8 @@ export const EDGE_MUTANTS = [
     edits: [
       {
         file: "participant/kv/branch-table.ts",
-        find: "if (request.epoch < epoch) return no(",
-        replace: "if (request.epoch < 0) return no(",
+        find: "if (request.epoch < epoch) return done(undefined, no(",
+        replace: "if (request.epoch < 0) return done(undefined, no(",
       },
     ],
   },

@@ -97,7 +97,7 @@ export async function openHarness(root: string, options: OpenHarnessOptions = {}
     applied,
     installed,
     epochs,
-    epochsSynced: loaded.synced,
+    knownSynced: loaded.synced,
     onDamage: () => epochs.repair({ ...epochs.record, damage: "log" }, loaded.synced),
     failpoint,
     onPersisted: (seq) => {

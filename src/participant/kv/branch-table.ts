@@ -15,8 +15,9 @@
  */
 import { gidTimeMs, must, QuorateError, unreachable } from "../../base/index.js";
 import type { BranchRef, OnePhaseResult, PrepareRequest, SettleResult, VoteResult } from "../contract.js";
-import { Branch, type Phase } from "./branch.js";
-import { evaluate, locksOf } from "./evaluate.js";
+import { Branch, idOf, type Phase } from "./branch.js";
+import type { Deferred, Settled } from "./deferred.js";
+import { evaluate, locksOf, type LockWant } from "./evaluate.js";
 import { LockTable, type LockTimeouts } from "./locks.js";
 import { decodeKvPayload, type KvOperation, type KvValue } from "./operation.js";
 import {
@@ -30,16 +31,21 @@ import {
   encodePrepared,
   encodeValue,
   fingerprintOf,
+  isPrepared,
   parseBranchKey,
   type OutcomeRow,
   type PreparedRow,
 } from "./record.js";
-import type { KvStore, Waiter, Write } from "./store.js";
+import type { Write } from "./group.js";
+import { StoreKey } from "./store-key.js";
+import type { KvStore } from "./store.js";
 
 const YES: VoteResult = { vote: "yes", detail: "" };
 const DONE: SettleResult = { kind: "done" };
 const COMMITTED: OnePhaseResult = { kind: "committed" };
 const FORGET_SLICE = 1000;
+/** Longer lists of keys are searched by a map. */
+const SEARCH_MAX = 8;
 
 export interface BranchCounts {
   readonly waiting: number;
@@ -65,7 +71,8 @@ export class BranchTable {
    * a locked record is not the one it voted on.
    */
   recover(storeKey: string, row: PreparedRow): void {
-    const branch = new Branch(parseBranchKey(storeKey), "prepared");
+    const ref = parseBranchKey(storeKey);
+    const branch = new Branch(ref, "prepared", idOf(ref), new StoreKey(storeKey));
     const decoded = decodeKvPayload(row.payload);
     const lost = (what: string): QuorateError =>
       new QuorateError("QUORATE_DATA_FOLDER", `prepared branch ${branch.ref.gid}/${branch.ref.branch}: ${what}`, { gid: branch.ref.gid });
@@ -73,7 +80,7 @@ export class BranchTable {
     branch.operations = decoded.operations;
     branch.wants = locksOf(decoded.operations);
     let holds = false;
-    branch.granted = () => (holds = true);
+    branch.onLocks = (refusal) => (holds = refusal === undefined);
     this.#locks.acquire(branch, branch.wants);
     if (!holds) throw lost("another prepared branch holds one of its locks");
     const versions = this.#work(branch);
@@ -83,50 +90,54 @@ export class BranchTable {
     branch.reads = row.reads;
     branch.epoch = row.epoch;
     branch.payload = row.payload;
-    branch.rowFingerprint = fingerprintOf(must(this.#store.read(storeKey), "the row of a prepared branch"));
-    this.#branches.set(idOf(branch.ref), branch);
+    branch.rowFingerprint = fingerprintOf(must(this.#store.read(branch.storeKey), "the row of a prepared branch"));
+    this.#branches.set(branch.id, branch);
   }
 
-  prepare(request: PrepareRequest): Promise<VoteResult> | VoteResult {
+  prepare(request: PrepareRequest, done: Settled<VoteResult>): void {
     const id = idOf(request);
     const known = this.#branches.get(id);
-    if (known !== undefined) return voteAgain(known);
-    const row = this.#row(request);
-    if (row !== undefined) return row.state === "committed" ? YES : no("the branch was rolled back before");
-    const { epoch, floorMs } = this.#store.head;
-    if (gidTimeMs(request.gid) < floorMs) return no("expired: the gid is below the floor of this participant");
+    if (known !== undefined) return voteAgain(known, done);
+    const storeKey = new StoreKey(branchKey(request));
+    const row = this.#row(storeKey);
+    if (row !== undefined) return done(undefined, row.state === "committed" ? YES : no("the branch was rolled back before"));
+    const { epoch, floorMs } = this.#store;
+    if (gidTimeMs(request.gid) < floorMs) return done(undefined, no("expired: the gid is below the floor of this participant"));
     // Only new work is fenced. A vote given before stands, whoever asks for it again.
-    if (request.epoch < epoch) return no(`fenced: the prepare is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
+    if (request.epoch < epoch) return done(undefined, no(`fenced: the prepare is of epoch ${request.epoch}, and epoch ${epoch} was seen`));
     const decoded = decodeKvPayload(request.payload);
-    if ("problem" in decoded) return no(decoded.problem);
-    if (this.#branches.size >= this.#branchesMax) return Promise.reject(this.#overloaded());
-    const branch = this.#begun(request, decoded.operations);
-    branch.granted = () => this.#vote(branch);
-    branch.refused = (detail) => {
+    if ("problem" in decoded) return done(undefined, no(decoded.problem));
+    const overloaded = this.#overloaded();
+    if (overloaded !== undefined) return done(overloaded, undefined);
+    const branch = this.#begun(request, id, storeKey, decoded.operations);
+    branch.vote.listen(done);
+    branch.onLocks = (refusal) => {
+      if (refusal === undefined) return this.#vote(branch);
       this.#branches.delete(id);
-      branch.vote.resolve(no(detail));
+      branch.vote.resolve(no(refusal));
     };
     this.#locks.acquire(branch, branch.wants);
-    return branch.vote.promise;
   }
 
   /** See Participant.commitOnePhase. The work and the row that says so are one atomic write; a refusal is a rolled-back row. */
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
-    const known = this.#branches.get(idOf(request));
+    const id = idOf(request);
+    const storeKey = new StoreKey(branchKey(request));
+    const known = this.#branches.get(id);
     if (known?.onePhase === true || known?.phase === "committing" || known?.phase === "rolling-back") return endOf(known);
     if (known === undefined) {
-      const row = this.#row(request);
+      const row = this.#row(storeKey);
       if (row !== undefined)
         return row.state === "committed" ? COMMITTED : { kind: "refused", detail: "the branch was rolled back before" };
     }
-    const { epoch, floorMs } = this.#store.head;
+    const { epoch, floorMs } = this.#store;
     const couldNotTell = (why: string): QuorateError => new QuorateError("QUORATE_PARTICIPANT", why, { retry: "safe", gid: request.gid });
     // Nothing is known here of the branch, and nothing may be made up: the caller is a leader of the past.
     if (gidTimeMs(request.gid) < floorMs) throw couldNotTell("expired: the gid is below the floor of this participant");
     if (request.epoch < epoch) throw couldNotTell(`fenced: the one-phase commit is of epoch ${request.epoch}, and epoch ${epoch} was seen`);
     if (known?.phase === "prepared") {
       if (request.epoch > epoch) this.#store.amend({ epoch: request.epoch });
-      void this.#settle(known, "committing", known.writes, { state: "committed", reads: known.reads });
+      this.#settle(known, "committing", known.writes, { state: "committed", reads: known.reads });
       return endOf(known);
     }
     if (known !== undefined) {
@@ -134,97 +145,125 @@ export class BranchTable {
       await known.vote.promise;
       return this.commitOnePhase(request);
     }
-    if (this.#branches.size >= this.#branchesMax) throw this.#overloaded();
+    const overloaded = this.#overloaded();
+    if (overloaded !== undefined) throw overloaded;
     const decoded = decodeKvPayload(request.payload);
-    const branch = this.#begun(request, "problem" in decoded ? [] : decoded.operations);
+    const branch = this.#begun(request, id, storeKey, "problem" in decoded ? [] : decoded.operations);
     branch.onePhase = true;
     const refuse = (detail: string): void => {
       branch.refusal = detail;
       this.#locks.release(branch);
-      void this.#settle(branch, "rolling-back", [], { state: "rolled-back", reads: [] });
+      this.#settle(branch, "rolling-back", [], { state: "rolled-back", reads: [] });
     };
-    branch.granted = () => this.#commitWork(branch, refuse);
-    branch.refused = refuse;
+    branch.onLocks = (refusal) => (refusal === undefined ? this.#commitWork(branch, refuse) : refuse(refusal));
     if ("problem" in decoded) refuse(decoded.problem);
     else this.#locks.acquire(branch, branch.wants);
     return endOf(branch);
   }
 
-  #overloaded(): QuorateError {
-    return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, { retry: "safe" });
+  /** Why no new work is taken now; undefined: it is. */
+  #overloaded(): QuorateError | undefined {
+    if (this.#branches.size >= this.#branchesMax)
+      return new QuorateError("QUORATE_OVERLOADED", `${this.#branches.size} branches are held; the limit is branchesMax`, {
+        retry: "safe",
+      });
+    if (!this.#store.behind) return undefined;
+    return new QuorateError("QUORATE_OVERLOADED", "LevelDB is far behind the log; new work waits for the checkpoint", { retry: "safe" });
   }
 
   /** New work enters the table, and its epoch counts from now on. */
-  #begun(request: PrepareRequest, operations: readonly KvOperation[]): Branch {
-    if (request.epoch > this.#store.head.epoch) this.#store.amend({ epoch: request.epoch });
-    const branch = new Branch(request, "waiting");
+  #begun(request: PrepareRequest, id: string, storeKey: StoreKey, operations: readonly KvOperation[]): Branch {
+    if (request.epoch > this.#store.epoch) this.#store.amend({ epoch: request.epoch });
+    const branch = new Branch(request, "waiting", id, storeKey);
     branch.operations = operations;
     branch.wants = locksOf(operations);
     branch.payload = request.payload;
     branch.epoch = request.epoch;
-    this.#branches.set(idOf(request), branch);
+    this.#branches.set(id, branch);
     return branch;
   }
 
-  async commit(ref: BranchRef): Promise<SettleResult> {
+  commit(ref: BranchRef, done: Settled<SettleResult>): void {
     const branch = this.#branches.get(idOf(ref));
-    if (branch === undefined) {
-      const row = this.#row(ref);
-      if (row?.state === "committed") return DONE;
-      if (row !== undefined) return { kind: "heuristic", outcome: "rolled-back", detail: "the branch was rolled back here before" };
-      // Rows go only after the cluster forgot the gid, which it does only after this participant acknowledged.
-      if (gidTimeMs(ref.gid) < this.#store.head.floorMs) return DONE;
-      return { kind: "heuristic", outcome: "hazard", detail: "this participant has no record of the branch: its promise was lost" };
-    }
+    if (branch === undefined) return done(undefined, this.#committedBefore(ref));
     switch (branch.phase) {
       case "waiting":
       case "voting":
-        if (branch.onePhase) {
-          await branch.settled.promise;
-          return this.commit(ref);
-        }
         // Only after a failover can the decision overtake a repeated prepare. What the vote turns out to be decides.
-        await branch.vote.promise;
-        return this.commit(ref);
+        return this.#after(branch.onePhase ? branch.settled : branch.vote, done, () => this.commit(ref, done));
       case "prepared":
+        branch.settled.listen(done);
         return this.#settle(branch, "committing", branch.writes, { state: "committed", reads: branch.reads });
       case "committing":
-        return branch.settled.promise;
+        return branch.settled.listen(done);
       case "rolling-back":
-        await branch.settled.promise;
-        return this.commit(ref);
+        return this.#after(branch.settled, done, () => this.commit(ref, done));
       default:
         return unreachable(branch.phase);
     }
   }
 
-  async rollback(ref: BranchRef): Promise<SettleResult> {
-    const known = this.#branches.get(idOf(ref));
-    if (known === undefined) {
-      const row = this.#row(ref);
-      if (row?.state === "committed") return { kind: "heuristic", outcome: "committed", detail: "the branch was committed here before" };
-      if (row !== undefined || gidTimeMs(ref.gid) < this.#store.head.floorMs) return DONE;
-      const mark = new Branch(ref, "rolling-back");
-      this.#branches.set(idOf(ref), mark);
-      return this.#settle(mark, "rolling-back", [], { state: "rolled-back", reads: [] });
-    }
+  #committedBefore(ref: BranchRef): SettleResult {
+    const row = this.#row(new StoreKey(branchKey(ref)));
+    if (row?.state === "committed") return DONE;
+    if (row !== undefined) return { kind: "heuristic", outcome: "rolled-back", detail: "the branch was rolled back here before" };
+    // Rows go only after the cluster forgot the gid, which it does only after this participant acknowledged.
+    if (gidTimeMs(ref.gid) < this.#store.floorMs) return DONE;
+    return { kind: "heuristic", outcome: "hazard", detail: "this participant has no record of the branch: its promise was lost" };
+  }
+
+  rollback(ref: BranchRef, done: Settled<SettleResult>): void {
+    const id = idOf(ref);
+    const known = this.#branches.get(id);
+    if (known === undefined) return this.#rollbackUnknown(ref, id, done);
     switch (known.phase) {
       case "waiting":
         this.#locks.release(known);
         known.refusal = "the branch was rolled back while it waited for a lock";
+        known.settled.listen(done);
+        this.#settle(known, "rolling-back", [], { state: "rolled-back", reads: [] });
         if (!known.onePhase) known.vote.resolve(no(known.refusal));
-        return this.#settle(known, "rolling-back", [], { state: "rolled-back", reads: [] });
+        return;
       case "voting":
       case "prepared":
+        known.settled.listen(done);
         return this.#settle(known, "rolling-back", [], { state: "rolled-back", reads: [] });
       case "rolling-back":
-        return known.settled.promise;
+        return known.settled.listen(done);
       case "committing":
-        await known.settled.promise;
-        return this.rollback(ref);
+        return this.#after(known.settled, done, () => this.rollback(ref, done));
       default:
         return unreachable(known.phase);
     }
+  }
+
+  #rollbackUnknown(ref: BranchRef, id: string, done: Settled<SettleResult>): void {
+    const storeKey = new StoreKey(branchKey(ref));
+    const row = this.#row(storeKey);
+    if (row?.state === "committed")
+      return done(undefined, { kind: "heuristic", outcome: "committed", detail: "the branch was committed here before" });
+    if (row !== undefined || gidTimeMs(ref.gid) < this.#store.floorMs) return done(undefined, DONE);
+    const mark = new Branch(ref, "rolling-back", id, storeKey);
+    this.#branches.set(id, mark);
+    mark.settled.listen(done);
+    this.#settle(mark, "rolling-back", [], { state: "rolled-back", reads: [] });
+  }
+
+  /** Calls again when what is under way has come to its end; `done` hears what keeps it from that. */
+  #after(
+    underWay: Deferred<VoteResult> | Deferred<SettleResult>,
+    done: (error: unknown, value: undefined) => void,
+    again: () => void,
+  ): void {
+    underWay.listen((error) => {
+      if (error !== undefined) return done(error, undefined);
+      try {
+        again();
+      } catch (thrown) {
+        // A store that has failed throws at whoever reads; called back, nobody else is there to catch it.
+        done(thrown, undefined);
+      }
+    });
   }
 
   /** Durably prepared and undecided, oldest transaction first. */
@@ -232,7 +271,7 @@ export class BranchTable {
     const before = performance.now() - olderThanMs;
     return [...this.#branches.values()]
       .filter((branch) => branch.phase === "prepared" && branch.preparedAtMs <= before)
-      .sort((a, b) => (a.storeKey < b.storeKey ? -1 : 1))
+      .sort((a, b) => (a.storeKey.text < b.storeKey.text ? -1 : 1))
       .map((branch) => branch.ref);
   }
 
@@ -240,7 +279,7 @@ export class BranchTable {
   look(ref: BranchRef): { readonly state: Phase | "committed" | "rolled-back" | "unknown"; readonly reads: readonly (KvValue | null)[] } {
     const branch = this.#branches.get(idOf(ref));
     if (branch !== undefined) return { state: branch.phase, reads: branch.reads };
-    const row = this.#row(ref);
+    const row = this.#row(new StoreKey(branchKey(ref)));
     return row === undefined ? { state: "unknown", reads: [] } : { state: row.state, reads: row.reads };
   }
 
@@ -258,26 +297,21 @@ export class BranchTable {
   }
 
   async #forget(floorMs: number): Promise<void> {
-    if (floorMs > this.#store.head.floorMs) {
+    if (floorMs > this.#store.floorMs) {
       this.#store.amend({ floorMs });
       // Durability: the floor first. A row dropped before it would let a late prepare of the same gid start a second life.
       await this.#submit([]);
     }
-    const end = branchKeyFloor(Math.min(floorMs, this.#store.head.floorMs));
-    for (let from = BRANCH_PREFIX; ;) {
-      const drops: Write[] = [];
-      let last: string | undefined;
-      let seen = 0;
-      for await (const [key, record] of this.#store.range(from, end, FORGET_SLICE)) {
-        seen++;
-        last = key;
-        // Rows of an outcome never change again; a prepared one stays until its decision arrives.
-        if (decodeRow(record).state !== "prepared") drops.push({ key, record: undefined, before: fingerprintOf(record) });
-      }
-      if (drops.length > 0) await this.#submit(drops);
-      if (last === undefined || seen < FORGET_SLICE) return;
-      from = `${last}\0`;
+    const end = branchKeyFloor(Math.min(floorMs, this.#store.floorMs));
+    let drops: Write[] = [];
+    for await (const [key, record] of this.#store.range(BRANCH_PREFIX, end)) {
+      // Rows of an outcome never change again; a prepared one stays until its decision arrives.
+      if (!isPrepared(record)) drops.push({ key: new StoreKey(key), record: undefined, before: fingerprintOf(record) });
+      if (drops.length < FORGET_SLICE) continue;
+      await this.#submit(drops);
+      drops = [];
     }
+    if (drops.length > 0) await this.#submit(drops);
   }
 
   /** The locks are held: do the work, and make the promise durable. */
@@ -296,14 +330,12 @@ export class BranchTable {
     branch.phase = "voting";
     const record = encodePrepared(branch.storeKey, { epoch: branch.epoch, payload: branch.payload, reads: branch.reads, versions });
     branch.rowFingerprint = fingerprintOf(record);
-    this.#store.submit([{ key: branch.storeKey, record, before: undefined }], {
-      durable: () => {
-        if (branch.phase !== "voting") return branch.vote.resolve(no("the branch was rolled back while it voted"));
-        branch.phase = "prepared";
-        branch.preparedAtMs = performance.now();
-        branch.vote.resolve(YES);
-      },
-      failed: (error) => branch.vote.reject(error),
+    this.#store.submit([{ key: branch.storeKey, record, before: undefined }], (error) => {
+      if (error !== undefined) return branch.vote.reject(error);
+      if (branch.phase !== "voting") return branch.vote.resolve(no("the branch was rolled back while it voted"));
+      branch.phase = "prepared";
+      branch.preparedAtMs = performance.now();
+      branch.vote.resolve(YES);
     });
   }
 
@@ -317,63 +349,63 @@ export class BranchTable {
       return branch.settled.reject(error);
     }
     if (typeof versions === "string") return refuse(versions);
-    void this.#settle(branch, "committing", branch.writes, { state: "committed", reads: branch.reads });
+    this.#settle(branch, "committing", branch.writes, { state: "committed", reads: branch.reads });
   }
 
   /** Runs the operations over the locked records. Returns the records' fingerprints in lock order, or why it cannot be done. */
   #work(branch: Branch): readonly number[] | string {
-    const records = new Map<string, Buffer | undefined>();
-    for (const { key } of branch.wants) records.set(key, this.#store.read(dataKey(key)));
+    const { wants } = branch;
+    const keys = wants.map(({ key }) => new StoreKey(dataKey(key)));
+    const records = keys.map((key) => this.#store.read(key));
+    // Lists are short, mostly of one or two keys.
+    const indexOf = wants.length > SEARCH_MAX ? indexed(wants) : (key: string) => wants.findIndex((want) => want.key === key);
     const effect = evaluate(branch.operations, (key) => {
-      const record = records.get(key);
+      const record = records[indexOf(key)];
       return record === undefined ? undefined : decodeValue(record);
     });
     if ("problem" in effect) return effect.problem;
     const writes: Write[] = [];
-    for (const [key, value] of effect.writes) {
-      const old = records.get(key);
+    for (const [name, value] of effect.writes) {
+      const index = indexOf(name);
+      const old = records[index];
       if (value === undefined && old === undefined) continue;
-      const storeKey = dataKey(key);
-      writes.push({
-        key: storeKey,
-        record: value === undefined ? undefined : encodeValue(storeKey, value),
-        before: old === undefined ? undefined : fingerprintOf(old),
-      });
+      const key = must(keys[index], "a lock of every key that is written");
+      const record = value === undefined ? undefined : encodeValue(key, value);
+      writes.push({ key, record, before: old === undefined ? undefined : fingerprintOf(old) });
     }
     branch.writes = writes;
     branch.reads = effect.reads;
-    return [...records.values()].map((record) => (record === undefined ? 0 : fingerprintOf(record)));
+    return records.map((record) => (record === undefined ? 0 : fingerprintOf(record)));
   }
 
-  #settle(branch: Branch, phase: "committing" | "rolling-back", data: readonly Write[], row: OutcomeRow): Promise<SettleResult> {
+  #settle(branch: Branch, phase: "committing" | "rolling-back", data: readonly Write[], row: OutcomeRow): void {
     branch.phase = phase;
     const record = encodeOutcome(branch.storeKey, row);
-    this.#store.submit([...data, { key: branch.storeKey, record, before: branch.rowFingerprint }], {
-      durable: () => {
-        this.#drop(branch);
-        branch.settled.resolve(DONE);
-      },
-      failed: (error) => branch.settled.reject(error),
+    this.#store.submit([...data, { key: branch.storeKey, record, before: branch.rowFingerprint }], (error) => {
+      if (error !== undefined) return branch.settled.reject(error);
+      this.#drop(branch);
+      branch.settled.resolve(DONE);
     });
-    return branch.settled.promise;
   }
 
   #drop(branch: Branch): void {
-    this.#branches.delete(idOf(branch.ref));
+    this.#branches.delete(branch.id);
     this.#locks.release(branch);
   }
 
   #submit(writes: readonly Write[]): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const waiter: Waiter = { durable: resolve, failed: reject };
-      this.#store.submit(writes, waiter);
-    });
+    return new Promise((resolve, reject) => this.#store.submit(writes, (error) => (error === undefined ? resolve() : reject(error))));
   }
 
-  #row(ref: BranchRef): PreparedRow | OutcomeRow | undefined {
-    const record = this.#store.read(branchKey(ref));
+  #row(storeKey: StoreKey): PreparedRow | OutcomeRow | undefined {
+    const record = this.#store.read(storeKey);
     return record === undefined ? undefined : decodeRow(record);
   }
+}
+
+function indexed(wants: readonly LockWant[]): (key: string) => number {
+  const places = new Map(wants.map(({ key }, index) => [key, index]));
+  return (key) => places.get(key) ?? -1;
 }
 
 /** How a branch ended that is being committed or rolled back, once that is durable. */
@@ -382,18 +414,22 @@ async function endOf(branch: Branch): Promise<OnePhaseResult> {
   return branch.phase === "committing" ? COMMITTED : { kind: "refused", detail: branch.refusal };
 }
 
-function voteAgain(branch: Branch): Promise<VoteResult> | VoteResult {
+function voteAgain(branch: Branch, done: Settled<VoteResult>): void {
   // Not prepared, and never will be: its end is its vote.
-  if (branch.onePhase) return endOf(branch).then((end) => (end.kind === "committed" ? YES : no(end.detail)));
+  if (branch.onePhase)
+    return branch.settled.listen((error) => {
+      if (error !== undefined) done(error, undefined);
+      else done(undefined, branch.phase === "committing" ? YES : no(branch.refusal));
+    });
   switch (branch.phase) {
     case "waiting":
     case "voting":
-      return branch.vote.promise;
+      return branch.vote.listen(done);
     case "prepared":
     case "committing":
-      return YES;
+      return done(undefined, YES);
     case "rolling-back":
-      return no("the branch was rolled back before");
+      return done(undefined, no("the branch was rolled back before"));
     default:
       return unreachable(branch.phase);
   }
@@ -401,8 +437,4 @@ function voteAgain(branch: Branch): Promise<VoteResult> | VoteResult {
 
 function no(detail: string): VoteResult {
   return { vote: "no", detail };
-}
-
-function idOf(ref: BranchRef): string {
-  return `${ref.gid}/${ref.branch}`;
 }

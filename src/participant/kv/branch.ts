@@ -4,20 +4,28 @@ import { Deferred } from "./deferred.js";
 import type { LockWant } from "./evaluate.js";
 import type { LockOwner } from "./locks.js";
 import type { KvOperation, KvValue } from "./operation.js";
-import { branchKey } from "./record.js";
-import type { Write } from "./store.js";
+import type { Write } from "./group.js";
+import type { StoreKey } from "./store-key.js";
 
 /** For locks; for the group commit of the promise; decided by the cluster only; for the group commit of the outcome. */
 export type Phase = "waiting" | "voting" | "prepared" | "committing" | "rolling-back";
 
+const NOTHING = new Uint8Array();
+
+/** Of a branch among all branches. */
+export function idOf(ref: BranchRef): string {
+  return `${ref.gid}/${ref.branch}`;
+}
+
 export class Branch implements LockOwner {
   readonly ref: BranchRef;
-  readonly storeKey: string;
-  readonly age: string;
+  /** See idOf. */
+  readonly id: string;
+  readonly storeKey: StoreKey;
   phase: Phase;
   operations: readonly KvOperation[] = [];
   wants: readonly LockWant[] = [];
-  payload: Uint8Array = new Uint8Array();
+  payload: Uint8Array = NOTHING;
   epoch = 0;
   /** What commit will write to the data. */
   writes: readonly Write[] = [];
@@ -32,18 +40,31 @@ export class Branch implements LockOwner {
   preparedAtMs = Number.NEGATIVE_INFINITY;
   readonly vote = new Deferred<VoteResult>();
   readonly settled = new Deferred<SettleResult>();
-  granted: () => void = () => undefined;
-  refused: (detail: string) => void = () => undefined;
+  /** Called when the locks are held, or refused. */
+  onLocks: (refusal: string | undefined) => void = () => undefined;
 
-  constructor(ref: BranchRef, phase: Phase) {
+  constructor(ref: BranchRef, phase: Phase, id: string, storeKey: StoreKey) {
     this.ref = { gid: ref.gid, branch: ref.branch };
-    this.storeKey = branchKey(ref);
-    // The UUID begins with the time; the whole gid breaks ties between groups.
-    this.age = ref.gid.slice(ref.gid.indexOf("-") + 1) + ref.gid;
+    this.id = id;
+    this.storeKey = storeKey;
     this.phase = phase;
+  }
+
+  get age(): string {
+    // The UUID begins with the time; the whole gid breaks ties between groups.
+    const { gid } = this.ref;
+    return gid.slice(gid.indexOf("-") + 1) + gid;
   }
 
   get label(): string {
     return this.ref.gid;
+  }
+
+  granted(): void {
+    this.onLocks(undefined);
+  }
+
+  refused(detail: string): void {
+    this.onLocks(detail);
   }
 }

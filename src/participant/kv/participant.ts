@@ -9,14 +9,17 @@ import type {
   InDoubtFilter,
   OnePhaseResult,
   Participant,
+  ParticipantCalls,
   ParticipantManifest,
   PrepareRequest,
   SettleResult,
   VoteResult,
 } from "../contract.js";
 import { BranchTable } from "./branch-table.js";
+import type { Settled } from "./deferred.js";
 import type { KvValue } from "./operation.js";
-import { BRANCH_PREFIX, DATA_PREFIX, dataKey, decodeRow, decodeValue, type PreparedRow } from "./record.js";
+import { DATA_PREFIX, dataKey, decodeRow, decodeValue, type PreparedRow } from "./record.js";
+import { StoreKey } from "./store-key.js";
 import { KvStore } from "./store.js";
 
 export interface KvOptions {
@@ -32,6 +35,12 @@ export interface KvOptions {
   readonly branchesMax?: number;
   /** See Participant.scanIntervalMs. Default 1000. */
   readonly scanIntervalMs?: number;
+  /** Bytes of log after which its content is moved to LevelDB: bounds the log and the time of a start. Default 32 MiB. */
+  readonly checkpointBytes?: number;
+  /** Changed keys after which it is: bounds memory. Default 100000. */
+  readonly checkpointRecords?: number;
+  /** Size of a file of the log, filled before it is used. Default 8 MiB. */
+  readonly logSegmentBytes?: number;
   readonly logger?: Logger;
 }
 
@@ -90,14 +99,33 @@ interface Opened {
   readonly branches: BranchTable;
 }
 
+const MIB = 1024 * 1024;
+/** Default, least and most of each size that may be set. */
+const SIZES = {
+  checkpointBytes: { value: 32 * MIB, min: 64 * 1024, max: 4096 * MIB },
+  checkpointRecords: { value: 100_000, min: 1, max: 10_000_000 },
+  logSegmentBytes: { value: 8 * MIB, min: 8 * 1024, max: 1024 * MIB },
+} as const;
+type Size = keyof typeof SIZES;
+
 /** After the last data key: the byte after the prefix's colon. */
 const DATA_END = ";";
+
+function promised<T>(call: (done: Settled<T>) => void): Promise<T> {
+  return new Promise((resolve, reject) => call((error, value) => (error === undefined ? resolve(value as T) : reject(error as Error))));
+}
 
 class EmbeddedKv implements KvParticipant {
   readonly kind = "kv";
   readonly name: string;
   readonly manifest: ParticipantManifest = { asked: true, brought: false, readOnlyVote: false, onePhase: true };
   readonly scanIntervalMs: number;
+  readonly direct: ParticipantCalls = {
+    of: this,
+    prepare: (request, done) => this.#prepare(request, done),
+    commit: (ref, done) => this.#use().branches.commit(ref, done),
+    rollback: (ref, done) => this.#use().branches.rollback(ref, done),
+  };
   readonly #options: KvOptions;
   readonly #logger: Logger;
   #opening: Promise<Opened> | undefined;
@@ -107,6 +135,12 @@ class EmbeddedKv implements KvParticipant {
   constructor(options: KvOptions) {
     const problem = nameProblem("participant name", options.name);
     if (problem !== undefined) throw new QuorateError("QUORATE_INVALID_ARGUMENT", problem);
+    for (const setting of Object.keys(SIZES) as Size[]) {
+      const { min, max } = SIZES[setting];
+      const given = options[setting];
+      if (given !== undefined && !(Number.isSafeInteger(given) && given >= min && given <= max))
+        throw new QuorateError("QUORATE_INVALID_ARGUMENT", `${setting} must be an integer from ${min} to ${max}, got ${given}`);
+    }
     this.name = options.name;
     this.scanIntervalMs = options.scanIntervalMs ?? 1000;
     this.#options = options;
@@ -116,41 +150,48 @@ class EmbeddedKv implements KvParticipant {
   async start(clusterId: string): Promise<void> {
     if (this.#closed) throw new QuorateError("QUORATE_CLOSED", `participant "${this.name}" is closed`);
     const { store } = await (this.#opening ??= this.#open());
-    const { head } = store;
-    if (head.clusterId === clusterId) return;
-    if (head.clusterId !== "")
+    const { clusterId: owner } = store.state;
+    if (owner === clusterId) return;
+    if (owner !== "")
       throw new QuorateError(
         "QUORATE_DATA_FOLDER",
-        `key-value data folder ${this.#options.dir} belongs to cluster ${head.clusterId}, not ${clusterId}: its promises can only be settled there`,
+        `key-value data folder ${this.#options.dir} belongs to cluster ${owner}, not ${clusterId}: its promises can only be settled there`,
       );
     store.amend({ clusterId });
-    await new Promise<void>((resolve, reject) => store.submit([], { durable: resolve, failed: reject }));
+    await new Promise<void>((resolve, reject) => store.submit([], (error) => (error === undefined ? resolve() : reject(error))));
   }
 
   async #open(): Promise<Opened> {
-    const prepared: (readonly [string, PreparedRow])[] = [];
     const { name, dir, lockWaitMs = 2000, youngerLockWaitMs = 100, branchesMax = 100_000 } = this.#options;
-    const onFailure = (error: QuorateError): void => this.#logger.error({ participant: name, dir, err: error }, error.message);
-    const store = await KvStore.open({ dir, participant: name, onFailure }, (key, record) => {
-      if (!key.startsWith(BRANCH_PREFIX)) return;
-      const row = decodeRow(record);
-      if (row.state === "prepared") prepared.push([key, row]);
+    const size = (setting: Size): number => this.#options[setting] ?? SIZES[setting].value;
+    const { store, prepared, findings } = await KvStore.open({
+      dir,
+      participant: name,
+      checkpointBytes: size("checkpointBytes"),
+      checkpointRecords: size("checkpointRecords"),
+      logSegmentBytes: size("logSegmentBytes"),
+      onFailure: (error) => this.#logger.error({ participant: name, dir, err: error }, error.message),
     });
+    for (const finding of findings) this.#logger.warn({ participant: name, dir }, finding);
     const branches = new BranchTable(store, { waitMs: lockWaitMs, youngerWaitMs: youngerLockWaitMs }, branchesMax);
     try {
-      for (const [key, row] of prepared) branches.recover(key, row);
+      for (const [key, record] of prepared) branches.recover(key, decodeRow(record) as PreparedRow);
     } catch (error) {
       await store.close();
       throw error;
     }
-    this.#logger.info({ participant: name, dir, records: store.head.records, prepared: prepared.length }, "key-value participant opened");
+    this.#logger.info({ participant: name, dir, records: store.state.records, prepared: prepared.length }, "key-value participant opened");
     return (this.#opened = { store, branches });
   }
 
   async prepare(request: PrepareRequest): Promise<VoteResult> {
+    return promised((done) => this.#prepare(request, done));
+  }
+
+  #prepare(request: PrepareRequest, done: Settled<VoteResult>): void {
     const problem = gidProblem(request.gid) ?? nameProblem("branch", request.branch);
-    if (problem !== undefined) return { vote: "no", detail: problem };
-    return this.#use().branches.prepare(request);
+    if (problem !== undefined) return done(undefined, { vote: "no", detail: problem });
+    this.#use().branches.prepare(request, done);
   }
 
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
@@ -160,11 +201,13 @@ class EmbeddedKv implements KvParticipant {
   }
 
   async commit(ref: BranchRef): Promise<SettleResult> {
-    return this.#use().branches.commit(ref);
+    const { branches } = this.#use();
+    return promised((done) => branches.commit(ref, done));
   }
 
   async rollback(ref: BranchRef): Promise<SettleResult> {
-    return this.#use().branches.rollback(ref);
+    const { branches } = this.#use();
+    return promised((done) => branches.rollback(ref, done));
   }
 
   async listInDoubt(filter: InDoubtFilter = {}): Promise<readonly BranchRef[]> {
@@ -178,15 +221,19 @@ class EmbeddedKv implements KvParticipant {
   }
 
   async get(key: string): Promise<KvValue | undefined> {
-    const record = this.#use().store.read(dataKey(key));
+    const record = this.#use().store.read(new StoreKey(dataKey(key)));
     return record === undefined ? undefined : decodeValue(record);
   }
 
   async *scan(range: KvRange = {}): AsyncGenerator<KvEntry> {
     const gte = dataKey(range.gte ?? "");
     const lt = range.lt === undefined ? DATA_PREFIX.slice(0, -1) + DATA_END : dataKey(range.lt);
-    for await (const [key, record] of this.#use().store.range(gte, lt, range.limit ?? Number.POSITIVE_INFINITY))
+    let left = range.limit ?? Number.POSITIVE_INFINITY;
+    if (left <= 0) return;
+    for await (const [key, record] of this.#use().store.range(gte, lt)) {
       yield { key: key.slice(DATA_PREFIX.length), value: decodeValue(record) };
+      if (--left <= 0) return;
+    }
   }
 
   async branch(ref: BranchRef): Promise<KvBranchView> {
@@ -195,7 +242,7 @@ class EmbeddedKv implements KvParticipant {
 
   stats(): KvStats {
     const { store, branches } = this.#use();
-    const { records, sequence, epoch, floorMs } = store.head;
+    const { records, sequence, epoch, floorMs } = store.state;
     const { waiting, prepared, held } = branches.counts();
     return { records, groups: sequence, epoch, floorMs, waiting, prepared, held };
   }

@@ -8,9 +8,10 @@
  *   b:<gid time, 12 hex>:<gid>/<branch>      crc u32 | state u8 | body of the state
  *   h                                        crc u32 | JSON
  */
-import { crc32c, gidTimeMs, type Gid } from "../../base/index.js";
+import { crc32c, type Gid } from "../../base/index.js";
 import type { BranchRef } from "../contract.js";
 import type { KvValue } from "./operation.js";
+import { StoreKey } from "./store-key.js";
 
 export const DATA_PREFIX = "d:";
 export const BRANCH_PREFIX = "b:";
@@ -24,7 +25,9 @@ export function dataKey(key: string): string {
 
 /** Rows sort by the gid's own time, so what is below a floor is one range. */
 export function branchKey(ref: BranchRef): string {
-  return `${branchKeyFloor(gidTimeMs(ref.gid))}:${ref.gid}/${ref.branch}`;
+  // The UUID begins with the time as 12 hex digits.
+  const time = ref.gid.indexOf("-") + 1;
+  return `${BRANCH_PREFIX}${ref.gid.slice(time, time + 12)}:${ref.gid}/${ref.branch}`;
 }
 
 /** Every branch row of a gid below `timeMs` sorts below this. */
@@ -37,13 +40,8 @@ export function parseBranchKey(storeKey: string): BranchRef {
   return { gid: storeKey.slice(BRANCH_PREFIX.length + 13, slash) as Gid, branch: storeKey.slice(slash + 1) };
 }
 
-/** The CRC a record of this store key and body must carry. */
-function crcOf(storeKey: string, record: Uint8Array): number {
-  return crc32c(record, CRC_BYTES, record.length, crc32c(Buffer.from(storeKey, "utf8")));
-}
-
-function seal(storeKey: string, record: Buffer): Buffer {
-  record.writeUInt32LE(crcOf(storeKey, record), 0);
+function seal(key: StoreKey, record: Buffer): Buffer {
+  record.writeUInt32LE(crc32c(record, CRC_BYTES, record.length, key.crc), 0);
   return record;
 }
 
@@ -52,19 +50,20 @@ export function fingerprintOf(record: Buffer): number {
   return record.readUInt32LE(0);
 }
 
-export function isIntact(storeKey: string, record: Buffer): boolean {
-  return record.length > CRC_BYTES && fingerprintOf(record) === crcOf(storeKey, record);
+/** Whether the record carries the CRC of this key and its own body. */
+export function isIntact(key: StoreKey, record: Buffer): boolean {
+  return record.length > CRC_BYTES && fingerprintOf(record) === crc32c(record, CRC_BYTES, record.length, key.crc);
 }
 
 const INTEGER = 1;
 const TEXT = 2;
 
-export function encodeValue(storeKey: string, value: KvValue): Buffer {
+export function encodeValue(key: StoreKey, value: KvValue): Buffer {
   const text = String(value);
-  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + Buffer.byteLength(text));
+  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + (typeof value === "number" ? text.length : Buffer.byteLength(text)));
   record[CRC_BYTES] = typeof value === "number" ? INTEGER : TEXT;
-  record.write(text, CRC_BYTES + 1, "utf8");
-  return seal(storeKey, record);
+  record.write(text, CRC_BYTES + 1, typeof value === "number" ? "latin1" : "utf8");
+  return seal(key, record);
 }
 
 export function decodeValue(record: Buffer): KvValue {
@@ -91,26 +90,31 @@ const COMMITTED = 2;
 const ROLLED_BACK = 3;
 
 /** state | epoch u48 | versions: count u16, u32 each | reads: bytes u32, JSON | payload */
-export function encodePrepared(storeKey: string, row: Omit<PreparedRow, "state">): Buffer {
+export function encodePrepared(key: StoreKey, row: Omit<PreparedRow, "state">): Buffer {
   const reads = readsText(row.reads);
-  const readsBytes = Buffer.byteLength(reads);
+  const readsBytes = reads === "" ? 0 : Buffer.byteLength(reads);
   const record = Buffer.allocUnsafe(CRC_BYTES + 1 + 6 + 2 + 4 * row.versions.length + 4 + readsBytes + row.payload.length);
   let at = record.writeUInt8(PREPARED, CRC_BYTES);
   at = record.writeUIntLE(row.epoch, at, 6);
   at = record.writeUInt16LE(row.versions.length, at);
   for (const version of row.versions) at = record.writeUInt32LE(version, at);
   at = record.writeUInt32LE(readsBytes, at);
-  at += record.write(reads, at, "utf8");
+  if (readsBytes > 0) at += record.write(reads, at, "utf8");
   record.set(row.payload, at);
-  return seal(storeKey, record);
+  return seal(key, record);
 }
 
-export function encodeOutcome(storeKey: string, row: OutcomeRow): Buffer {
+export function encodeOutcome(key: StoreKey, row: OutcomeRow): Buffer {
   const reads = readsText(row.reads);
-  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + Buffer.byteLength(reads));
+  const record = Buffer.allocUnsafe(CRC_BYTES + 1 + (reads === "" ? 0 : Buffer.byteLength(reads)));
   record[CRC_BYTES] = row.state === "committed" ? COMMITTED : ROLLED_BACK;
-  record.write(reads, CRC_BYTES + 1, "utf8");
-  return seal(storeKey, record);
+  if (reads !== "") record.write(reads, CRC_BYTES + 1, "utf8");
+  return seal(key, record);
+}
+
+/** Whether an intact branch row is that of a branch without an outcome. */
+export function isPrepared(record: Buffer): boolean {
+  return record[CRC_BYTES] === PREPARED;
 }
 
 /** Reads an intact branch row. */
@@ -139,32 +143,41 @@ function parseReads(text: string): readonly (KvValue | null)[] {
   return text === "" ? [] : (JSON.parse(text) as (KvValue | null)[]);
 }
 
-/** The store's own account of itself, rewritten in every group of writes. */
+/** Fingerprints are summed modulo this. */
+export const SUM_MODULUS = 2 ** 48;
+
+/** LevelDB's account of itself, part of every batch that is written to it. */
 export interface Head {
-  readonly format: 1;
-  /** Random; the same in the promise file, so that the two cannot come from different stores. */
+  readonly format: 2;
+  /** Random; the log carries the same, so that the two cannot come from different stores. */
   readonly storeId: string;
   readonly participant: string;
   /** Empty until the first start with a cluster. */
   readonly clusterId: string;
-  /** Groups written so far. */
+  /** The group up to which LevelDB is whole. Records of later ones may be there as well; the log has those groups. */
   readonly sequence: number;
-  /** Data records and branch rows, and the sum of their fingerprints modulo 2^48. */
+  /** Data records and branch rows in LevelDB, and the sum of their fingerprints modulo 2^48. */
   readonly records: number;
   readonly sum: number;
-  /** The highest epoch a prepare carried. */
+  /** The highest epoch a prepare carried, as of `sequence`. */
   readonly epoch: number;
-  /** Gids whose own time is below this take no new work. */
+  /** Gids whose own time is below this take no new work, as of `sequence`. */
   readonly floorMs: number;
+  /** The log was durable up to here. Absent until the log is made. */
+  readonly log?: { readonly segment: number; readonly offset: number };
 }
+
+/** Of the head. */
+export const HEAD = new StoreKey(HEAD_KEY);
 
 export function encodeHead(head: Head): Buffer {
   const text = JSON.stringify(head);
   const record = Buffer.allocUnsafe(CRC_BYTES + Buffer.byteLength(text));
   record.write(text, CRC_BYTES, "utf8");
-  return seal(HEAD_KEY, record);
+  return seal(HEAD, record);
 }
 
-export function decodeHead(record: Buffer): Head {
+/** Of whatever format: check it before anything else. */
+export function decodeHead(record: Buffer): Omit<Head, "format"> & { readonly format: unknown } {
   return JSON.parse(record.toString("utf8", CRC_BYTES)) as Head;
 }

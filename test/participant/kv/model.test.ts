@@ -1,11 +1,12 @@
 /** Random calls, restarts and crashes against a model of a few lines: the store must always agree with it, and always open again. */
-import { cpSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { newGid } from "../../../src/base/index.js";
 import { kv, kvPayload, type KvOperation, type KvParticipant } from "../../../src/participant/kv/index.js";
+import { copyStore } from "../../support/copy-store.js";
 
 const KEYS = ["a", "b", "c"];
 const TRANSACTIONS = 8;
@@ -65,12 +66,15 @@ test("whatever is called in whatever order, with restarts and crashes between, t
     fc.asyncProperty(
       fc.array(fc.array(operation, { minLength: 1, maxLength: 3 }), { minLength: TRANSACTIONS, maxLength: TRANSACTIONS }),
       fc.array(step, { minLength: 5, maxLength: 40 }),
-      async (lists, steps) => {
+      // After every change, now and then, and never.
+      fc.constantFrom(1, 4, 1000),
+      async (lists, steps, checkpointRecords) => {
         works = lists;
         const root = mkdtempSync(join(tmpdir(), "quorate-kv-model-"));
         let life = 0;
         const open = async (): Promise<KvParticipant> => {
-          const opened = kv({ name: "bank", dir: join(root, String(life)), lockWaitMs: 0, youngerLockWaitMs: 0 });
+          const dir = join(root, String(life));
+          const opened = kv({ name: "bank", dir, lockWaitMs: 0, youngerLockWaitMs: 0, logSegmentBytes: 16 * 1024, checkpointRecords });
           await opened.start("cluster");
           return opened;
         };
@@ -79,7 +83,7 @@ test("whatever is called in whatever order, with restarts and crashes between, t
         try {
           for (const each of steps) {
             if (each.call === "restart" || each.call === "crash") {
-              if (each.call === "crash") cpSync(join(root, String(life)), join(root, String(life + 1)), { recursive: true });
+              if (each.call === "crash") copyStore(join(root, String(life)), join(root, String(life + 1)));
               await bank.close();
               if (each.call === "crash") life++;
               bank = await open();

@@ -65,7 +65,7 @@ describe("the data folder", () => {
     opened.push(bank);
     await expect(bank.get("k")).rejects.toMatchObject({ code: "QUORATE_PARTICIPANT", message: 'participant "bank" is not started' });
     await bank.start("cluster");
-    expect(readdirSync(join(dir, "a", "b")).sort()).toEqual(["level", "promise"]);
+    expect(readdirSync(join(dir, "a", "b")).sort()).toEqual(["level", "lock", "log", "owner"]);
   });
 
   test("is refused for a name that cannot be a participant's", () => {

@@ -4,7 +4,6 @@ import { newGid } from "../../../src/base/index.js";
 import {
   branchKey,
   branchKeyFloor,
-  dataKey,
   decodeHead,
   decodeRow,
   decodeValue,
@@ -12,11 +11,13 @@ import {
   encodeOutcome,
   encodePrepared,
   encodeValue,
-  HEAD_KEY,
+  HEAD,
   isIntact,
   parseBranchKey,
 } from "../../../src/participant/kv/record.js";
+import { StoreKey } from "../../../src/participant/kv/store-key.js";
 
+const key = (text: string): StoreKey => new StoreKey(text);
 const value = fc.oneof(
   fc.string({ unit: "grapheme" }).filter((text) => !/\p{Surrogate}/u.test(text)),
   fc.maxSafeInteger(),
@@ -27,12 +28,12 @@ const gid = fc.tuple(fc.nat(2 ** 40), fc.integer()).map(([timeMs, seed]) => newG
 test("records come back as they were written", () => {
   fc.assert(
     fc.property(value, reads, fc.array(fc.nat(0xffffffff)), fc.uint8Array(), fc.nat(2 ** 40), (v, r, versions, payload, epoch) => {
-      expect(decodeValue(encodeValue(dataKey("k"), v))).toBe(v);
+      expect(decodeValue(encodeValue(key("k"), v))).toBe(v);
       const row = { epoch, payload, reads: r, versions };
-      const decoded = decodeRow(encodePrepared("b:k", row));
+      const decoded = decodeRow(encodePrepared(key("b:k"), row));
       expect({ ...decoded, payload: Uint8Array.from((decoded as { payload: Uint8Array }).payload) }).toEqual({ state: "prepared", ...row });
       for (const state of ["committed", "rolled-back"] as const)
-        expect(decodeRow(encodeOutcome("b:k", { state, reads: r }))).toEqual({ state, reads: r });
+        expect(decodeRow(encodeOutcome(key("b:k"), { state, reads: r }))).toEqual({ state, reads: r });
     }),
   );
 });
@@ -40,13 +41,13 @@ test("records come back as they were written", () => {
 test("a flipped bit anywhere, a cut, and a record under another key are all noticed", () => {
   fc.assert(
     fc.property(value, fc.nat(), (v, where) => {
-      const record = encodeValue(dataKey("k"), v);
-      expect(isIntact(dataKey("k"), record)).toBe(true);
-      expect(isIntact(dataKey("l"), record)).toBe(false);
-      expect(isIntact(dataKey("k"), record.subarray(0, where % record.length))).toBe(false);
+      const record = encodeValue(key("k"), v);
+      expect(isIntact(key("k"), record)).toBe(true);
+      expect(isIntact(key("l"), record)).toBe(false);
+      expect(isIntact(key("k"), record.subarray(0, where % record.length))).toBe(false);
       const bit = where % (record.length * 8);
       record[bit >> 3] = (record[bit >> 3] as number) ^ (1 << (bit & 7));
-      expect(isIntact(dataKey("k"), record)).toBe(false);
+      expect(isIntact(key("k"), record)).toBe(false);
     }),
   );
 });
@@ -55,17 +56,17 @@ test("branch rows sort by the gid's own time, whatever its group, and their keys
   fc.assert(
     fc.property(gid, fc.constantFrom("q", "zz9"), fc.nat(2 ** 40), (of, group, floorMs) => {
       const grouped = `${group}${of.slice(of.indexOf("-"))}` as typeof of;
-      const key = branchKey({ gid: grouped, branch: "b-1_x" });
-      expect(parseBranchKey(key)).toEqual({ gid: grouped, branch: "b-1_x" });
+      const rowKey = branchKey({ gid: grouped, branch: "b-1_x" });
+      expect(parseBranchKey(rowKey)).toEqual({ gid: grouped, branch: "b-1_x" });
       const timeMs = Number.parseInt(of.slice(of.indexOf("-") + 1).slice(0, 12), 16);
-      expect(key < branchKeyFloor(floorMs)).toBe(timeMs < floorMs);
+      expect(rowKey < branchKeyFloor(floorMs)).toBe(timeMs < floorMs);
     }),
   );
 });
 
 test("the head comes back as it was written", () => {
   const head = {
-    format: 1,
+    format: 2,
     storeId: "00",
     participant: "bank",
     clusterId: "c",
@@ -76,5 +77,5 @@ test("the head comes back as it was written", () => {
     floorMs: 5,
   } as const;
   expect(decodeHead(encodeHead(head))).toEqual(head);
-  expect(isIntact(HEAD_KEY, encodeHead(head))).toBe(true);
+  expect(isIntact(HEAD, encodeHead(head))).toBe(true);
 });
