@@ -11,6 +11,7 @@ export const COMMANDS: readonly CommandEntry[] = [
   { name: "leader", summary: "hand leadership over", load: () => import("./commands/leader.js") },
   { name: "txn", summary: "begin, commit, look at and repair transactions", load: () => import("./commands/txn.js") },
   { name: "participant", summary: "a database as a participant, in a process of its own", load: () => import("./commands/participant.js") },
+  { name: "xa", summary: "a database's prepared branches beside the cluster's records", load: () => import("./commands/xa.js") },
   { name: "demo", summary: "transfers between two banks while coordinators are killed", load: () => import("./commands/demo.js") },
   { name: "bench", summary: "measure writes, transactions, failover and restart", load: () => import("./commands/bench.js") },
   { name: "config", summary: "settings and where they come from", load: () => import("./commands/config.js") },

@@ -11,3 +11,4 @@ export type {
   SettleResult,
   VoteResult,
 } from "./contract.js";
+export type { PreparedBranch } from "./prepared.js";
