@@ -52,7 +52,11 @@ export const command: Command = {
         type: "string",
         describe: "keep the nodes' data and logs here; default: a temporary folder, removed at the end",
       })
-      .option("dsn", { type: "string", array: true, describe: "twice: two databases of that kind; default: two servers of the demo's own" }),
+      .option("dsn", {
+        type: "string",
+        array: true,
+        describe: "twice: two databases of that kind; default: two servers of the demo's own",
+      }),
   run,
 };
 

@@ -59,6 +59,9 @@ async function listing(list: Promise<readonly PreparedBranch[]>): Promise<readon
     return await list;
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
-    throw new QuorateError("QUORATE_PARTICIPANT", `the database does not list its prepared branches: ${message}`, { retry: "safe", cause: error });
+    throw new QuorateError("QUORATE_PARTICIPANT", `the database does not list its prepared branches: ${message}`, {
+      retry: "safe",
+      cause: error,
+    });
   }
 }

@@ -52,7 +52,11 @@ export function verdict(
   }
   switch (view.state) {
     case "expired":
-      return { says: "aborted", todo: "rollback", why: "the cluster has forgotten the transaction, so this branch was not part of a commit" };
+      return {
+        says: "aborted",
+        todo: "rollback",
+        why: "the cluster has forgotten the transaction, so this branch was not part of a commit",
+      };
     case "unknown":
       return { says: "unknown", todo: "leave", why: "no record yet; the cluster aborts it when its participant asks" };
     case "open":

@@ -14,7 +14,16 @@ import { findMariadb, systemTables, type MariadbBinaries } from "./mariadb-binar
 import { MARIADB_GUARD_SCRIPT } from "./mariadb-guard.js";
 import { gone, signal } from "./process-table.js";
 import { ServerGuard } from "./server-guard.js";
-import { copyFolder, freePort, isReachableByAll, LOOPBACK, temporaryFolder, unprivilegedAccount, waitGoneSync, type Account } from "./server-host.js";
+import {
+  copyFolder,
+  freePort,
+  isReachableByAll,
+  LOOPBACK,
+  temporaryFolder,
+  unprivilegedAccount,
+  waitGoneSync,
+  type Account,
+} from "./server-host.js";
 
 export interface MariadbServerOptions {
   /** Default 200. */

@@ -77,11 +77,17 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
       // Tests look at the server's socket from other accounts; the data folder inside keeps its own 0700.
       chmodSync(folder, 0o755);
     }
-    server = new LaunchedPostgres(folder, socketDir, password, new ServerGuard({ what: "PostgreSQL", script: GUARD_SCRIPT, folder, args: [binaries], account }), {
-      max_prepared_transactions: String(options.maxPreparedTransactions ?? 64),
-      max_connections: String(options.maxConnections ?? 100),
-      ...options.settings,
-    });
+    server = new LaunchedPostgres(
+      folder,
+      socketDir,
+      password,
+      new ServerGuard({ what: "PostgreSQL", script: GUARD_SCRIPT, folder, args: [binaries], account }),
+      {
+        max_prepared_transactions: String(options.maxPreparedTransactions ?? 64),
+        max_connections: String(options.maxConnections ?? 100),
+        ...options.settings,
+      },
+    );
     await server.initialize();
     return server;
   } catch (error) {

@@ -63,7 +63,8 @@ export class ServerGuard {
 
   /** One command, one line of answer. One at a time. */
   async command(text: "init" | "start" | "stop" | "reap"): Promise<string> {
-    if (this.#waiting !== undefined) throw new QuorateError("QUORATE_WRONG_STATE", `the ${this.#what} launcher is busy with another command`);
+    if (this.#waiting !== undefined)
+      throw new QuorateError("QUORATE_WRONG_STATE", `the ${this.#what} launcher is busy with another command`);
     this.#hold(true);
     try {
       return await new Promise<string>((resolve, reject) => {

@@ -127,7 +127,8 @@ function describeScan(kind: string, open: () => Promise<Database>): void {
       const before = await scan();
       expect(before.foreignNotListed).toBe(2);
       expect(before.branches).toHaveLength(4);
-      for (const each of expected) expect(before.branches).toContainEqual(expect.objectContaining({ ...each, cluster: "this", done: null }));
+      for (const each of expected)
+        expect(before.branches).toContainEqual(expect.objectContaining({ ...each, cluster: "this", done: null }));
       expect(await database.items()).toEqual([]);
       const none = await scan("--participant", "another", "--fix");
       expect(none.branches).toEqual([]);

@@ -104,14 +104,20 @@ export const EDGE_MUTANTS = [
         find: `  try {
     await session.run(insertRowSql(tables, participant, request, "committed"));
   } catch (error) {`,
-        replace: "  try {\n    await session.run(\"do 1\");\n  } catch (error) {",
+        replace: '  try {\n    await session.run("do 1");\n  } catch (error) {',
       },
     ],
   },
   {
     id: "26-mysql-engine",
     rule: "A branch that changed a table without transactions is not promised: it could not be rolled back (MariaDB).",
-    edits: [{ file: "participant/mysql/xa.ts", find: "  if (warningStatus === 0) return false;\n", replace: "  if (warningStatus >= 0) return false;\n" }],
+    edits: [
+      {
+        file: "participant/mysql/xa.ts",
+        find: "  if (warningStatus === 0) return false;\n",
+        replace: "  if (warningStatus >= 0) return false;\n",
+      },
+    ],
   },
   {
     id: "27-mysql",

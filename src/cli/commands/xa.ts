@@ -42,7 +42,8 @@ async function scan(args: CommandArgs): Promise<ExitCode> {
   try {
     return await withCluster(args, { requireLeader: true }, async (quorate, timeoutMs) => {
       const { clusterId } = quorate;
-      if (clusterId === undefined) throw new QuorateError("QUORATE_NO_QUORUM", "no quorum: no node said which cluster it belongs to", { retry: "safe" });
+      if (clusterId === undefined)
+        throw new QuorateError("QUORATE_NO_QUORUM", "no quorum: no node said which cluster it belongs to", { retry: "safe" });
       const branches = await scanPrepared(await database.list(), {
         tag: database.tag(clusterId),
         participant,
@@ -95,7 +96,8 @@ function print(args: CommandArgs, database: XaDatabase, cluster: string, branche
 
 function tableOf(branches: readonly ScannedBranch[], hidden: number): string {
   const foreign = hidden === 0 ? "" : `${hidden} foreign branches are not listed; --all lists them.`;
-  if (branches.length === 0) return ["Nothing of this cluster is prepared in this database.", foreign].filter((line) => line !== "").join("\n");
+  if (branches.length === 0)
+    return ["Nothing of this cluster is prepared in this database.", foreign].filter((line) => line !== "").join("\n");
   const rows = branches.map((each) => [
     each.cluster,
     each.participant ?? "-",

@@ -83,11 +83,7 @@ class MysqlBranch implements BroughtBranch<MysqlHandle> {
     return (this.#ending ??= this.#rollback());
   }
 
-  async #query<Result>(
-    method: "query" | "execute",
-    sql: string | MysqlQueryOptions,
-    values: unknown,
-  ): Promise<[Result, unknown]> {
+  async #query<Result>(method: "query" | "execute", sql: string | MysqlQueryOptions, values: unknown): Promise<[Result, unknown]> {
     if (this.#state !== "open")
       throw new QuorateError(
         "QUORATE_WRONG_STATE",
@@ -218,9 +214,7 @@ class MysqlBranch implements BroughtBranch<MysqlHandle> {
 
 /** All rows the connection wrote or tried to write, in whatever way, since it was made. */
 async function rowsWritten(session: Session): Promise<number> {
-  const rows = await session.rows(
-    "show session status where variable_name in ('Handler_write', 'Handler_update', 'Handler_delete')",
-  );
+  const rows = await session.rows("show session status where variable_name in ('Handler_write', 'Handler_update', 'Handler_delete')");
   return rows.reduce((sum, row) => sum + Number(row["Value"]), 0);
 }
 
@@ -229,6 +223,11 @@ export async function rollbackPrepared(context: Context, ref: BranchRef, xid: st
   try {
     return (await Session.use(context.pool, (session) => settleBranch(session, xid, "rollback"))) === "done";
   } catch (error) {
-    throw couldNotTell(context, ref.gid, isConnectionLoss(error) ? "the connection was lost during XA ROLLBACK" : "XA ROLLBACK failed", error);
+    throw couldNotTell(
+      context,
+      ref.gid,
+      isConnectionLoss(error) ? "the connection was lost during XA ROLLBACK" : "XA ROLLBACK failed",
+      error,
+    );
   }
 }

@@ -49,7 +49,9 @@ export class Forgetter {
           `where gid_ms < ${floor} and participant = '${participant}' order by gid_ms, gid, branch limit ${DROP_SLICE}`,
       );
       if (rows.length > 0) {
-        const keys = rows.map((row) => `(gid_ms = ${String(row["ms"])} and gid = '${String(row["gid"])}' and branch = '${String(row["branch"])}')`);
+        const keys = rows.map(
+          (row) => `(gid_ms = ${String(row["ms"])} and gid = '${String(row["gid"])}' and branch = '${String(row["branch"])}')`,
+        );
         await session.runCommitted(`delete from ${tables.outcomes} where ${keys.join(" or ")}`);
       }
       if (rows.length < DROP_SLICE) return;

@@ -147,7 +147,12 @@ function grants(tables: Tables): string {
   );
 }
 
-const RIGHTS: ReadonlySet<number> = new Set([ERRNO.accessDenied, ERRNO.tableAccessDenied, ERRNO.columnAccessDenied, ERRNO.specificAccessDenied]);
+const RIGHTS: ReadonlySet<number> = new Set([
+  ERRNO.accessDenied,
+  ERRNO.tableAccessDenied,
+  ERRNO.columnAccessDenied,
+  ERRNO.specificAccessDenied,
+]);
 
 function isAboutRights(error: unknown): boolean {
   return RIGHTS.has(errnoOf(error) ?? 0);

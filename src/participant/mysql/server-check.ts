@@ -75,7 +75,11 @@ function isOn(variables: Variables, name: Variable): boolean {
 }
 
 function isTooOld(flavour: Flavour, version: string): boolean {
-  const parts = /(\d+)\.(\d+)\.(\d+)(?=[^\d]|$)/.exec(version.replace(/^5\.5\.5-/, ""))?.slice(1).map(Number) ?? [];
+  const parts =
+    /(\d+)\.(\d+)\.(\d+)(?=[^\d]|$)/
+      .exec(version.replace(/^5\.5\.5-/, ""))
+      ?.slice(1)
+      .map(Number) ?? [];
   for (const [i, least] of OLDEST[flavour].entries()) {
     const have = parts[i] ?? 0;
     if (have !== least) return have < least;

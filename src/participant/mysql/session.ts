@@ -155,11 +155,7 @@ export class Session {
   }
 
   /** As the user calls it. */
-  passOn(
-    method: "query" | "execute",
-    sql: string | MysqlQueryOptions,
-    values: unknown,
-  ): Promise<[unknown, unknown]> {
+  passOn(method: "query" | "execute", sql: string | MysqlQueryOptions, values: unknown): Promise<[unknown, unknown]> {
     return this.#guarded(() => (values === undefined ? this.#connection[method](sql) : this.#connection[method](sql, values)));
   }
 

@@ -183,7 +183,10 @@ withMariadb(() =>
       const branch = ref();
       const first = await orders.begin(branch);
       await first.handle.query("insert into item values (1)");
-      await expect(orders.begin(branch)).rejects.toMatchObject({ retry: "safe", message: expect.stringMatching(/another connection has/) as string });
+      await expect(orders.begin(branch)).rejects.toMatchObject({
+        retry: "safe",
+        message: expect.stringMatching(/another connection has/) as string,
+      });
       expect(await first.prepare()).toEqual(yes);
       await expect(orders.begin(branch)).rejects.toMatchObject({ retry: "safe" });
       expect(await orders.commit(branch)).toEqual(done);

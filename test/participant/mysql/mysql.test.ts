@@ -34,24 +34,41 @@ withMariadb(() =>
     };
     const ref = (timeMs = Date.now()): BranchRef => ({ gid: newGid(timeMs, random), branch: "b1" });
     const xidOf = (of: BranchRef, name = "orders", cluster = CLUSTER): string => formatXid(xidScope(cluster, name), of);
-    const prepare = (of: BranchRef, ...statements: SqlStatement[]) => orders.prepare({ ...of, payload: mysqlPayload(statements), epoch: 1 });
+    const prepare = (of: BranchRef, ...statements: SqlStatement[]) =>
+      orders.prepare({ ...of, payload: mysqlPayload(statements), epoch: 1 });
     const insert = (n: number): SqlStatement => ({ sql: "insert into item (n) values (?)", params: [n] });
     const numbers = async (sql: string): Promise<number[]> => (await pool.query<RowDataPacket[]>(sql))[0].map((row) => Number(row["n"]));
     const items = (): Promise<number[]> => numbers("select n from item order by n");
     const rowsOf = (of: BranchRef): Promise<number[]> => numbers(`select 1 as n from quorate_outcomes where gid = '${of.gid}'`);
     const prepared = async (): Promise<string[]> =>
-      (await pool.query<RowDataPacket[]>("xa recover"))[0].flatMap((row) => rawXid(row) ?? []).map(literalOf).sort();
+      (await pool.query<RowDataPacket[]>("xa recover"))[0]
+        .flatMap((row) => rawXid(row) ?? [])
+        .map(literalOf)
+        .sort();
     const because = (pattern: RegExp) => ({ vote: "no", detail: expect.stringMatching(pattern) as string });
     /** A connection whose end the server has noticed once another one may settle the branch. */
     const byHand = async (sql: string): Promise<void> => {
-      await expect.poll(() => pool.query(sql).then(() => "done", (error: Error) => error.message), { interval: 5 }).toBe("done");
+      await expect
+        .poll(
+          () =>
+            pool.query(sql).then(
+              () => "done",
+              (error: Error) => error.message,
+            ),
+          { interval: 5 },
+        )
+        .toBe("done");
     };
 
     beforeAll(async () => {
       server = await startMariadb({ settings: { innodb_lock_wait_timeout: "3" } });
       pool = createPool({ uri: server.dsn, connectionLimit: 16, multipleStatements: true });
-      await pool.query("create table item (n int primary key) engine = InnoDB; create table tally (id int primary key, n int) engine = InnoDB");
-      await pool.query("create table loose (n int) engine = MyISAM; create table quick (n int) engine = MEMORY; create table crash (n int) engine = Aria");
+      await pool.query(
+        "create table item (n int primary key) engine = InnoDB; create table tally (id int primary key, n int) engine = InnoDB",
+      );
+      await pool.query(
+        "create table loose (n int) engine = MyISAM; create table quick (n int) engine = MEMORY; create table crash (n int) engine = Aria",
+      );
       orders = await open();
     });
     beforeEach(async () => {
@@ -60,7 +77,9 @@ withMariadb(() =>
     afterEach(async () => {
       // Nothing is left behind, and no connection either.
       expect(await prepared()).toEqual([]);
-      const [open] = await pool.query<RowDataPacket[]>("select count(*) as n from information_schema.innodb_trx where trx_state <> 'RUNNING' or trx_rows_locked > 0");
+      const [open] = await pool.query<RowDataPacket[]>(
+        "select count(*) as n from information_schema.innodb_trx where trx_state <> 'RUNNING' or trx_rows_locked > 0",
+      );
       expect(open[0]?.["n"]).toBe(0);
     });
     afterAll(async () => {
@@ -129,9 +148,14 @@ withMariadb(() =>
         const branch = ref();
         const connection = await hold(branch, 1);
         expect(await orders.listInDoubt()).toEqual([branch]);
-        await expect(orders.commit(branch)).rejects.toMatchObject({ retry: "safe", message: expect.stringMatching(/still holds it/) as string });
+        await expect(orders.commit(branch)).rejects.toMatchObject({
+          retry: "safe",
+          message: expect.stringMatching(/still holds it/) as string,
+        });
         await expect(orders.rollback(branch)).rejects.toMatchObject({ retry: "safe" });
-        await expect(orders.commitOnePhase({ ...branch, payload: mysqlPayload([insert(9)]), epoch: 1 })).rejects.toMatchObject({ retry: "safe" });
+        await expect(orders.commitOnePhase({ ...branch, payload: mysqlPayload([insert(9)]), epoch: 1 })).rejects.toMatchObject({
+          retry: "safe",
+        });
         expect(await prepare(branch, insert(9))).toEqual(yes);
         connection.destroy();
         expect(await orders.commit(branch)).toEqual(done);
@@ -212,16 +236,21 @@ withMariadb(() =>
         expect(await items()).toEqual([]);
       });
 
-      test.each(["loose", "quick", "crash"])("votes no when it changed a table without transactions (%s), and says what is not undone", async (table) => {
-        const branch = ref();
-        expect(await prepare(branch, insert(1), { sql: `insert into ${table} values (1)` })).toEqual(
-          because(/engine cannot roll back with it.*is not undone: use InnoDB/),
-        );
-        expect([await items(), await rowsOf(branch)]).toEqual([[], []]);
-        expect((await numbers(`select n from ${table}`)).length).toBe(1);
-        expect(await prepare(ref(), { sql: `insert into ${table} values (2)` }, { sql: "selec" })).toEqual(because(/syntax.*is not undone/));
-        expect(await prepare(ref(), { sql: "create temporary table t (n int)" })).toEqual(because(/temporary table/));
-      });
+      test.each(["loose", "quick", "crash"])(
+        "votes no when it changed a table without transactions (%s), and says what is not undone",
+        async (table) => {
+          const branch = ref();
+          expect(await prepare(branch, insert(1), { sql: `insert into ${table} values (1)` })).toEqual(
+            because(/engine cannot roll back with it.*is not undone: use InnoDB/),
+          );
+          expect([await items(), await rowsOf(branch)]).toEqual([[], []]);
+          expect((await numbers(`select n from ${table}`)).length).toBe(1);
+          expect(await prepare(ref(), { sql: `insert into ${table} values (2)` }, { sql: "selec" })).toEqual(
+            because(/syntax.*is not undone/),
+          );
+          expect(await prepare(ref(), { sql: "create temporary table t (n int)" })).toEqual(because(/temporary table/));
+        },
+      );
 
       test("cannot end its transaction: in one statement, hidden behind another, or by what commits implicitly", async () => {
         const branch = ref();
@@ -354,49 +383,52 @@ withMariadb(() =>
       });
     });
 
-    test.each([{}, { log_bin: "binlog", sync_binlog: "1" }])("a server killed under load keeps every yes and nothing else (%j)", async (settings) => {
-      await server.restart(settings);
-      const votes = new Map<string, { branch: BranchRef; vote: string | undefined }>();
-      let stop = false;
-      let n = 0;
-      const worker = async (): Promise<void> => {
-        while (!stop) {
-          const branch = ref();
-          const entry: { branch: BranchRef; vote: string | undefined } = { branch, vote: undefined };
-          votes.set(xidOf(branch), entry);
-          const mine = ++n;
-          try {
-            entry.vote = (await prepare(branch, insert(mine + 1_000_000))).vote;
-            if (entry.vote === "yes" && mine % 2 === 0) {
-              entry.vote = "unknown";
-              if ((await orders.commit(branch)).kind === "done") entry.vote = "committed";
+    test.each([{}, { log_bin: "binlog", sync_binlog: "1" }])(
+      "a server killed under load keeps every yes and nothing else (%j)",
+      async (settings) => {
+        await server.restart(settings);
+        const votes = new Map<string, { branch: BranchRef; vote: string | undefined }>();
+        let stop = false;
+        let n = 0;
+        const worker = async (): Promise<void> => {
+          while (!stop) {
+            const branch = ref();
+            const entry: { branch: BranchRef; vote: string | undefined } = { branch, vote: undefined };
+            votes.set(xidOf(branch), entry);
+            const mine = ++n;
+            try {
+              entry.vote = (await prepare(branch, insert(mine + 1_000_000))).vote;
+              if (entry.vote === "yes" && mine % 2 === 0) {
+                entry.vote = "unknown";
+                if ((await orders.commit(branch)).kind === "done") entry.vote = "committed";
+              }
+            } catch {
+              return;
             }
-          } catch {
-            return;
           }
+        };
+        const workers = Array.from({ length: 6 }, worker);
+        await expect.poll(() => votes.size, { timeout: 20_000, interval: 5 }).toBeGreaterThan(40);
+        await server.kill9();
+        stop = true;
+        await server.restart();
+        await Promise.all(workers);
+        const left = new Set(await prepared());
+        const [outcomes] = await pool.query<RowDataPacket[]>("select gid from quorate_outcomes where outcome = 'committed'");
+        const present = new Set(outcomes.map((row) => String(row["gid"])));
+        for (const [xid, { branch, vote }] of votes) {
+          if (vote === "yes") expect(left.has(xid)).toBe(true);
+          if (vote === "committed") expect([left.has(xid), present.has(branch.gid)]).toEqual([false, true]);
+          if (vote === "no") expect(left.has(xid)).toBe(false);
         }
-      };
-      const workers = Array.from({ length: 6 }, worker);
-      await expect.poll(() => votes.size, { timeout: 20_000, interval: 5 }).toBeGreaterThan(40);
-      await server.kill9();
-      stop = true;
-      await server.restart();
-      await Promise.all(workers);
-      const left = new Set(await prepared());
-      const [outcomes] = await pool.query<RowDataPacket[]>("select gid from quorate_outcomes where outcome = 'committed'");
-      const present = new Set(outcomes.map((row) => String(row["gid"])));
-      for (const [xid, { branch, vote }] of votes) {
-        if (vote === "yes") expect(left.has(xid)).toBe(true);
-        if (vote === "committed") expect([left.has(xid), present.has(branch.gid)]).toEqual([false, true]);
-        if (vote === "no") expect(left.has(xid)).toBe(false);
-      }
-      expect([...votes.values()].filter((entry) => entry.vote === "yes" || entry.vote === "committed").length).toBeGreaterThan(10);
-      const inDoubt = await orders.listInDoubt();
-      expect(new Set(inDoubt.map((branch) => xidOf(branch)))).toEqual(left);
-      const committed = inDoubt.slice(0, 3);
-      for (const branch of committed) expect(await orders.commit(branch)).toEqual(done);
-      for (const branch of inDoubt.slice(3)) expect(await orders.rollback(branch)).toEqual(done);
-      for (const branch of committed) expect(await rowsOf(branch)).toEqual([1]);
-    });
+        expect([...votes.values()].filter((entry) => entry.vote === "yes" || entry.vote === "committed").length).toBeGreaterThan(10);
+        const inDoubt = await orders.listInDoubt();
+        expect(new Set(inDoubt.map((branch) => xidOf(branch)))).toEqual(left);
+        const committed = inDoubt.slice(0, 3);
+        for (const branch of committed) expect(await orders.commit(branch)).toEqual(done);
+        for (const branch of inDoubt.slice(3)) expect(await orders.rollback(branch)).toEqual(done);
+        for (const branch of committed) expect(await rowsOf(branch)).toEqual([1]);
+      },
+    );
   }),
 );

@@ -33,7 +33,9 @@ withMariadb(() =>
     test("refuses a server that does not sync, with the setting and the value, and takes it once it does", async () => {
       const participant = mysql({ name: "orders-db", pool: poolOf() });
       await expect(participant.start("c")).rejects.toMatchObject(
-        refused(/participant "orders-db", database "quorate": innodb_flush_log_at_trx_commit is 2.*set global innodb_flush_log_at_trx_commit = 1/),
+        refused(
+          /participant "orders-db", database "quorate": innodb_flush_log_at_trx_commit is 2.*set global innodb_flush_log_at_trx_commit = 1/,
+        ),
       );
       await poolOf().query("set global innodb_flush_log_at_trx_commit = 1");
       await participant.start("c");
@@ -110,7 +112,8 @@ withMariadb(() =>
       const participant = mysql({ name: "orders-db", pool: clerk, database: "ledger" });
       const failure: unknown = await participant.start("c").catch((error: unknown) => error);
       expect(failure).toMatchObject({ code: "QUORATE_PARTICIPANT_SETUP" });
-      const sql = /let the owner of the database run:\n(.*)$/s.exec((failure as Error).message)?.[1]?.replaceAll("<this user>", "clerk") ?? "";
+      const sql =
+        /let the owner of the database run:\n(.*)$/s.exec((failure as Error).message)?.[1]?.replaceAll("<this user>", "clerk") ?? "";
       expect(sql).toContain("create table if not exists");
       for (const statement of sql.split(";\n")) await admin.query(statement);
       await participant.start("c");

@@ -64,7 +64,11 @@ describe("xid", () => {
       formatID: fc.oneof(fc.integer(), fc.constant(XID_FORMAT), fc.constant("x")),
       gtrid_length: fc.integer({ min: -2, max: 80 }),
       bqual_length: fc.integer({ min: -2, max: 80 }),
-      data: fc.oneof(fc.uint8Array({ maxLength: 128 }).map((bytes) => Buffer.from(bytes)), fc.string(), fc.constant(null)),
+      data: fc.oneof(
+        fc.uint8Array({ maxLength: 128 }).map((bytes) => Buffer.from(bytes)),
+        fc.string(),
+        fc.constant(null),
+      ),
     });
     fc.assert(
       fc.property(row, (each) => {
