@@ -1,12 +1,14 @@
-import { spawn } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { spawn, spawnSync } from "node:child_process";
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createConnection, type RowDataPacket } from "mysql2/promise";
 import { afterEach, describe, expect, test } from "vitest";
 import { DebianPackages, PackagesUnavailableError } from "../../src/testing/debian-packages.js";
-import { startMariadb, type MariadbServer } from "../../src/testing/index.js";
+import { findMariadb, startMariadb, type MariadbServer } from "../../src/testing/index.js";
+import type { MariadbBinaries } from "../../src/testing/mariadb-binaries.js";
 import { MARIADB_GUARD_SCRIPT } from "../../src/testing/mariadb-guard.js";
+import { copyFolder, unprivilegedAccount, type Account } from "../../src/testing/server-host.js";
 import { withMariadb } from "./with-mariadb.js";
 
 const isAlive = (pid: number): boolean => {
@@ -25,6 +27,22 @@ async function query(server: MariadbServer, sql: string): Promise<unknown> {
     return rows;
   } finally {
     connection.destroy();
+  }
+}
+
+/** A temporary folder that no other test uses at the same time. */
+async function inFolderOfItsOwn(use: (folder: string) => Promise<void>, owner?: Account): Promise<void> {
+  const folder = mkdtempSync(join(tmpdir(), "quorate-launcher-test-"));
+  const before = process.env["TMPDIR"];
+  chmodSync(folder, 0o755);
+  if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
+  process.env["TMPDIR"] = folder;
+  try {
+    await use(folder);
+  } finally {
+    if (before === undefined) delete process.env["TMPDIR"];
+    else process.env["TMPDIR"] = before;
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 
@@ -82,12 +100,26 @@ withMariadb(() =>
     });
 
     test("says in the server's words why it does not start, and leaves nothing", async () => {
-      const before = readdirSync(tmpdir()).filter((name) => name.startsWith("quorate-mdb-"));
-      await expect(start({ settings: { no_such_setting: "1" } })).rejects.toMatchObject({
-        code: "QUORATE_PARTICIPANT_SETUP",
-        message: expect.stringMatching(/unknown variable 'no_such_setting=1'/) as string,
+      await inFolderOfItsOwn(async (folder) => {
+        await expect(start({ settings: { no_such_setting: "1" } })).rejects.toMatchObject({
+          code: "QUORATE_PARTICIPANT_SETUP",
+          message: expect.stringMatching(/unknown variable 'no_such_setting=1'/) as string,
+        });
+        expect(readdirSync(folder)).toEqual([]);
       });
-      expect(readdirSync(tmpdir()).filter((name) => name.startsWith("quorate-mdb-") && !before.includes(name))).toEqual([]);
+    });
+
+    test("runs from a copy where its account cannot come to the binaries, and leaves nothing of it", async () => {
+      const found = findMariadb() as MariadbBinaries;
+      const account = unprivilegedAccount() ?? { uid: process.getuid?.() ?? 0, gid: process.getgid?.() ?? 0 };
+      if (found.root === undefined) return;
+      await inFolderOfItsOwn((folder) => {
+        const copy = join(folder, "copy");
+        copyFolder(found.root as string, copy, /\.(gz|a)$/, account);
+        const removed = spawnSync("rm", ["-rf", copy], { ...account });
+        expect([removed.status, existsSync(copy)]).toEqual([0, false]);
+        return Promise.resolve();
+      }, account);
     });
   }),
 );
