@@ -34,7 +34,7 @@ async function query(server: MariadbServer, sql: string): Promise<unknown> {
 async function inFolderOfItsOwn(use: (folder: string) => Promise<void>, owner?: Account): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), "quorate-launcher-test-"));
   const before = process.env["TMPDIR"];
-  chmodSync(folder, 0o755);
+  chmodSync(folder, 0o777);
   if (owner !== undefined) chownSync(folder, owner.uid, owner.gid);
   process.env["TMPDIR"] = folder;
   try {
