@@ -16,6 +16,7 @@ export const COMMANDS: readonly CommandEntry[] = [
     summary: "services that take part without a library: called by HTTP or gRPC",
     load: () => import("./commands/service.js"),
   },
+  { name: "xa", summary: "a database's prepared branches beside the cluster's records", load: () => import("./commands/xa.js") },
   { name: "demo", summary: "transfers between two banks while coordinators are killed", load: () => import("./commands/demo.js") },
   { name: "bench", summary: "measure writes, transactions, failover and restart", load: () => import("./commands/bench.js") },
   { name: "config", summary: "settings and where they come from", load: () => import("./commands/config.js") },

@@ -17,3 +17,4 @@ export type {
 } from "./contract.js";
 export { tcc, TccRefusal } from "./tcc/index.js";
 export type { TccBarrier, TccBarrierCall, TccCall, TccOptions, TccPhase } from "./tcc/index.js";
+export type { PreparedBranch } from "./prepared.js";

@@ -94,7 +94,7 @@ function reachable(found: MariadbBinaries, folder: string, account: Account | un
   const { root } = found;
   if (root === undefined || account === undefined || isReachableByAll(found.program)) return found;
   const copy = join(folder, "native");
-  copyFolder(join(root, "usr"), join(copy, "usr"), /\.(gz|a)$/);
+  copyFolder(root, copy, /\.(gz|a)$/, account);
   const moved = (path: string): string => join(copy, relative(root, path));
   return {
     program: moved(found.program),

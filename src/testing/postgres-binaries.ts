@@ -9,7 +9,7 @@ import { existsSync, readFileSync, symlinkSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join, relative, resolve } from "node:path";
 import { messageOf } from "../base/index.js";
-import { copyFolder } from "./server-host.js";
+import { copyFolder, type Account } from "./server-host.js";
 
 export interface PostgresBinaries {
   /** Has bin/, lib/ and share/. */
@@ -61,9 +61,9 @@ function missingLinks(folder: string): readonly { readonly path: string; readonl
     .filter(({ path }) => !existsSync(join(folder, path)));
 }
 
-/** Copies the binaries to `to` and adds the missing links. */
-export function copyBinaries(binaries: PostgresBinaries, to: string): void {
+/** Copies the binaries to `to` and adds the missing links. `owner`: the account that will remove them. */
+export function copyBinaries(binaries: PostgresBinaries, to: string, owner?: Account): void {
   // Static libraries and package lists are for compiling against, not for running.
-  copyFolder(binaries.folder, to, /\.(a|pc)$/);
+  copyFolder(binaries.folder, to, /\.(a|pc)$/, owner);
   for (const { path, target } of binaries.missingLinks) symlinkSync(target, join(to, path));
 }

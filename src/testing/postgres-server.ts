@@ -66,7 +66,7 @@ export async function startPostgres(options: PostgresServerOptions = {}): Promis
     let binaries = found.folder;
     if (found.missingLinks.length > 0 || (account !== undefined && !isReachableByAll(join(found.folder, "bin", "postgres")))) {
       binaries = join(folder, "native");
-      copyBinaries(found, binaries);
+      copyBinaries(found, binaries, account);
     }
     const password = randomBytes(12).toString("hex");
     writeFileSync(join(folder, "password"), password, { mode: 0o600 });

@@ -3,6 +3,7 @@
  */
 import {
   chmodSync,
+  chownSync,
   constants,
   copyFileSync,
   existsSync,
@@ -83,13 +84,17 @@ export function waitGoneSync(folder: string, timeoutMs: number, what: string): v
   }
 }
 
-/** Files are hard-linked where the file system allows, so a copy costs milliseconds. `skip`: names that are not needed. */
-export function copyFolder(from: string, to: string, skip: RegExp): void {
+/**
+ * Files are hard-linked where the file system allows, so a copy costs milliseconds. `skip`: names that are not needed. `owner` gets the
+ * folders, so that it can remove them; never the files, which may be links.
+ */
+export function copyFolder(from: string, to: string, skip: RegExp, owner?: Account): void {
   mkdirSync(to, { recursive: true, mode: 0o755 });
+  if (owner !== undefined) chownSync(to, owner.uid, owner.gid);
   for (const entry of readdirSync(from, { withFileTypes: true })) {
     const source = join(from, entry.name);
     const target = join(to, entry.name);
-    if (entry.isDirectory()) copyFolder(source, target, skip);
+    if (entry.isDirectory()) copyFolder(source, target, skip, owner);
     else if (entry.isSymbolicLink()) symlinkSync(readlinkSync(source), target);
     else if (!skip.test(entry.name)) linkOrCopy(source, target);
   }

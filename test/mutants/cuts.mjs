@@ -75,6 +75,17 @@ export const CUT_MUTANTS = [
     ],
   },
   {
+    id: "62-mysql",
+    rule: "A refusal of a one-phase commit is durable before it is said (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/one-phase.ts",
+        find: "    mark = await Session.use(context.pool, (session) => markRolledBack(session, context.tables, context.participant, request));",
+        replace: '    mark = await Promise.resolve<"marked">("marked");',
+      },
+    ],
+  },
+  {
     id: "63",
     rule: "A branch that voted read-only drops out: it is not told to commit, and owes nothing.",
     edits: [{ file: "txn/decision.ts", find: 'branch.vote === "yes");\n}', replace: 'branch.vote !== "no");\n}' }],

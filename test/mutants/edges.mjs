@@ -95,6 +95,81 @@ export const EDGE_MUTANTS = [
     ],
   },
   {
+    id: "26-mysql",
+    rule: "The row that tells a repeated call what happened is written inside the branch's own transaction (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/asked.ts",
+        find: "    await beginBranch(session, xid, context.isolation);\n",
+        replace:
+          '    await session.run(insertRowSql(tables, participant, request, "committed"));\n    await beginBranch(session, xid, context.isolation);\n',
+      },
+      {
+        file: "participant/mysql/asked.ts",
+        find: `  try {
+    await session.run(insertRowSql(tables, participant, request, "committed"));
+  } catch (error) {`,
+        replace: '  try {\n    await session.run("do 1");\n  } catch (error) {',
+      },
+    ],
+  },
+  {
+    id: "26-mysql-engine",
+    rule: "A branch that changed a table without transactions is not promised: it could not be rolled back (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/xa.ts",
+        find: "  if (warningStatus === 0) return false;\n",
+        replace: "  if (warningStatus >= 0) return false;\n",
+      },
+    ],
+  },
+  {
+    id: "27-mysql",
+    rule: "XAER_NOTA on a repeated commit is not taken for success: the branch's row tells (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/participant.ts",
+        find: 'if (xid !== undefined && (await settleBranch(session, xid, "commit")) === "done") return DONE;',
+        replace: 'if (xid !== undefined && (await settleBranch(session, xid, "commit")) !== undefined) return DONE;',
+      },
+    ],
+  },
+  {
+    id: "27-mysql-no",
+    rule: "XAER_NOTA on a repeated commit is not taken for a roll back either (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/participant.ts",
+        find: `        if (outcome === "committed") return DONE;
+        if (outcome === "rolled-back") return`,
+        replace: `        if (outcome !== undefined) return`,
+      },
+    ],
+  },
+  {
+    id: "27-mysql-held",
+    rule: "XAER_NOTA for a branch that another connection still holds means nothing: it is asked for again (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/xa.ts",
+        find: `    if (!(await isPrepared(session, xid))) return "gone";`,
+        replace: `    if (wait !== undefined || !(await isPrepared(session, xid))) return "gone";`,
+      },
+    ],
+  },
+  {
+    id: "27-mysql-kept",
+    rule: "A connection on which a branch was prepared is closed, so that others may settle the branch (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/xa-prepare.ts",
+        find: "    session.destroy();\n    return YES;",
+        replace: "    session.release();\n    return YES;",
+      },
+    ],
+  },
+  {
     id: "30",
     rule: "A sync that failed is never tried again: the log ends, and the process with it.",
     edits: [
@@ -178,6 +253,17 @@ export const EDGE_MUTANTS = [
         file: "participant/postgres/xid.ts",
         find: `return crc32c(Buffer.from(clusterId, "utf8")).toString(16).padStart(TAG_LENGTH, "0");`,
         replace: `return crc32c(Buffer.from(clusterId.slice(0, 8), "utf8")).toString(16).padStart(TAG_LENGTH, "0");`,
+      },
+    ],
+  },
+  {
+    id: "33-mysql",
+    rule: "The id of a prepared branch says which cluster it belongs to (MariaDB).",
+    edits: [
+      {
+        file: "participant/mysql/xid.ts",
+        find: `return crc32c(Buffer.from(clusterId, "utf8"))`,
+        replace: `return crc32c(Buffer.from(clusterId.slice(0, 8), "utf8"))`,
       },
     ],
   },

@@ -115,6 +115,7 @@ const TESTS = {
   txn: ["test/txn", "test/coordinator", "test/scenario"],
   coordinator: ["test/coordinator", "test/scenario"],
   "participant/kv": ["test/participant/kv", "test/conformance/kv.test.ts"],
+  "participant/mysql": ["test/participant/mysql", "test/conformance/mysql.test.ts"],
   "participant/postgres": ["test/participant/postgres", "test/conformance/postgres.test.ts"],
   sim: [],
 };

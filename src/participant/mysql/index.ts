@@ -4,6 +4,7 @@ export type { MysqlHandle } from "./brought.js";
 export type { Isolation } from "./context.js";
 export { mysqlPayload } from "./payload.js";
 export type { SqlStatement } from "../sql-statements.js";
+export { listPrepared } from "./prepared.js";
 export { createTablesSql, tablesIn } from "./schema.js";
 export type { MysqlConnection, MysqlHeader, MysqlPool, MysqlPromisePool, MysqlQueryOptions } from "./session.js";
 export { clusterTag, formatXid, parseXid, rawXid, XID_FORMAT, xidScope } from "./xid.js";

@@ -7,7 +7,7 @@
  */
 import { setTimeout as delay } from "node:timers/promises";
 import type { Isolation } from "./context.js";
-import { ERRNO, errnoOf, Session } from "./session.js";
+import { ERRNO, errnoOf, type Session } from "./session.js";
 import { rawXid, type RawXid } from "./xid.js";
 
 /** Waits between two tries to settle a branch that is not free yet, ms; together about half a second, then the caller asks again. */
