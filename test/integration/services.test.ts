@@ -187,9 +187,10 @@ describe("a service", () => {
 
 describe("a service over gRPC", () => {
   test("takes part beside one over HTTP, and its refusal aborts both", async () => {
-    const bank = await startGrpcStub(({ payload }) =>
-      Buffer.from(payload as Uint8Array).toString("utf8") === "13" ? { code: status.ABORTED, details: "no 13" } : {},
-    );
+    const bank = await startGrpcStub(({ payload }) => {
+      if (Buffer.from(payload as Uint8Array).toString("utf8") === "13") return { code: status.ABORTED, details: "no 13" };
+      return { vote: 1 };
+    });
     try {
       const shelf = await stub((_, response) => answer(response, 200));
       await client.registerService({ name: "bank", url: bank.url, kind: "tcc", deadlineMs: 20_000 });

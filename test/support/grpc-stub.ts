@@ -13,8 +13,8 @@ const ServiceCall = root.lookupType("quorate.v1.ServiceCall");
 const ServiceAnswer = root.lookupType("quorate.v1.ServiceAnswer");
 
 export type GrpcCall = Record<string, unknown>;
-type Answering = (
-  call: Call,
+export type GrpcAnswering = (
+  call: GrpcCall,
 ) => { readonly vote?: number; readonly raw?: Uint8Array } | { readonly code: status; readonly details: string } | "silent";
 
 export interface GrpcStub {
