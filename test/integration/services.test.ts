@@ -1,11 +1,13 @@
 /**
  * Services that the leader calls, in a cluster of real processes: the first calls, everything that goes wrong on the way, registrations.
  */
+import { status } from "@grpc/grpc-js";
 import type { ServerResponse } from "node:http";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { connect, servicePayload, type Quorate } from "../../src/client/index.js";
 import { isQuorateError } from "../../src/base/index.js";
 import { startCluster, type TestCluster } from "../support/cluster.js";
+import { startGrpcStub } from "../support/grpc-stub.js";
 import { answer, HttpStub, type StubCall } from "../support/http-stub.js";
 import { quorate, quorateJson, type CommandResult } from "../support/quorate.js";
 
@@ -182,6 +184,37 @@ describe("a service", () => {
     for (const gid of gids) await expect.poll(() => unfinished(gid), { timeout: PATIENCE_MS }).toEqual([]);
     const confirms = down.calls.filter((call) => call.phase === "confirm");
     expect(Math.max(...confirms.map((call) => call.epoch))).toBeGreaterThan(epoch);
+  });
+});
+
+describe("a service over gRPC", () => {
+  test("takes part beside one over HTTP, and its refusal aborts both", async () => {
+    const bank = await startGrpcStub(({ payload }) => {
+      if (Buffer.from(payload as Uint8Array).toString("utf8") === "13") return { code: status.ABORTED, details: "no 13" };
+      return { vote: 1 };
+    });
+    try {
+      const shelf = await stub((_, response) => answer(response, 200));
+      await client.registerService({ name: "bank", url: bank.url, kind: "tcc", deadlineMs: 20_000 });
+      await client.registerService({ name: "shelf", url: shelf.url, kind: "2pc", deadlineMs: 20_000 });
+      const run = (gid: string, work: number): Promise<void> =>
+        client.transaction(
+          (tx) => {
+            tx.ask("bank", servicePayload(work));
+            tx.ask("shelf", servicePayload(work));
+          },
+          { gid, timeoutMs: 60_000 },
+        );
+      const [kept, refused] = [client.newGid(), client.newGid()];
+      const bankPhases = (gid: string): unknown[] => bank.calls.filter((call) => call["gid"] === gid).map((call) => call["phase"]);
+      await run(kept, 12);
+      await expect.poll(() => bankPhases(kept), { timeout: PATIENCE_MS }).toEqual(["SERVICE_PHASE_TRY", "SERVICE_PHASE_CONFIRM"]);
+      await expect.poll(() => shelf.phases(kept), { timeout: PATIENCE_MS }).toEqual(["prepare", "commit"]);
+      await expect(run(refused, 13)).rejects.toMatchObject({ reason: "vote-no", message: expect.stringContaining("no 13") as string });
+      await expect.poll(() => shelf.phases(refused), { timeout: PATIENCE_MS }).toEqual(["prepare", "rollback"]);
+    } finally {
+      bank.close();
+    }
   });
 });
 

@@ -1,69 +1,28 @@
 /**
  * The leader's gRPC caller against a server that is built from the published service.proto alone, by protobufjs.
  */
-import { Server, ServerCredentials, status, type sendUnaryData, type ServerUnaryCall, type ServiceDefinition } from "@grpc/grpc-js";
-import { readFileSync } from "node:fs";
-import { fileURLToPath } from "node:url";
-import protobuf from "protobufjs";
+import { status } from "@grpc/grpc-js";
 import { afterEach, describe, expect, test } from "vitest";
 import { newGid } from "../../src/base/index.js";
 import { GrpcService, NotYet } from "../../src/service/index.js";
-
-const PROTO = fileURLToPath(new URL("../../proto/quorate/v1/service.proto", import.meta.url));
-/** Parsed on its own: the file stands alone. */
-const { root } = protobuf.parse(readFileSync(PROTO, "utf8"));
-const ServiceCall = root.lookupType("quorate.v1.ServiceCall");
-const ServiceAnswer = root.lookupType("quorate.v1.ServiceAnswer");
-
-type Call = Record<string, unknown>;
-type Answering = (
-  call: Call,
-) => { readonly vote?: number; readonly raw?: Uint8Array } | { readonly code: status; readonly details: string } | "silent";
+import { startGrpcStub, type GrpcAnswering, type GrpcCall } from "../support/grpc-stub.js";
 
 const open: { close(): unknown }[] = [];
 afterEach(async () => {
   for (const each of open.splice(0)) await each.close();
 });
 
-async function serve(answering: Answering): Promise<{ readonly calls: Call[]; readonly hotel: GrpcService }> {
-  const calls: Call[] = [];
-  const published = root.lookupService("quorate.v1.Participant");
-  const definition: ServiceDefinition = {
-    Call: {
-      path: `/quorate.v1.${published.name}/${published.methodsArray[0]?.name ?? ""}`,
-      requestStream: false,
-      responseStream: false,
-      requestSerialize: () => Buffer.alloc(0),
-      requestDeserialize: (bytes) => ServiceCall.toObject(ServiceCall.decode(bytes), { enums: String, longs: Number, defaults: true }),
-      responseSerialize: (value: { vote?: number; raw?: Uint8Array }) =>
-        Buffer.from(value.raw ?? ServiceAnswer.encode(ServiceAnswer.create(value)).finish()),
-      responseDeserialize: () => undefined,
-    },
-  };
-  const server = new Server();
-  server.addService(definition, {
-    Call(call: ServerUnaryCall<Call, unknown>, reply: sendUnaryData<unknown>) {
-      calls.push(call.request);
-      const said = answering(call.request);
-      if (said === "silent") return;
-      if ("code" in said) reply(said);
-      else reply(null, said);
-    },
-  });
-  const port = await new Promise<number>((resolve, reject) =>
-    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
-      error === null ? resolve(bound) : reject(error),
-    ),
-  );
-  const spec = { url: `grpc://127.0.0.1:${port}`, kind: "tcc", deadlineMs: 1_000 } as const;
+async function serve(answering: GrpcAnswering): Promise<{ readonly calls: GrpcCall[]; readonly hotel: GrpcService }> {
+  const stub = await startGrpcStub(answering);
+  const spec = { url: stub.url, kind: "tcc", deadlineMs: 1_000 } as const;
   const hotel = new GrpcService("hotel", spec, 3, {
     clusterId: "test",
     connectionsMax: 4,
     answerBytesMax: 1_000,
     forgottenBelowMs: () => 1_700_000_000_512,
   });
-  open.push(hotel, { close: () => server.forceShutdown() });
-  return { calls, hotel };
+  open.push(hotel, stub);
+  return { calls: stub.calls, hotel };
 }
 
 const GID = newGid(Date.now(), () => 7);
@@ -94,7 +53,7 @@ describe("a service over gRPC", () => {
   });
 
   test("that is silent, sends nonsense or too much could not be told", async () => {
-    let said: ReturnType<Answering> = "silent";
+    let said: ReturnType<GrpcAnswering> = "silent";
     const { hotel } = await serve(() => said);
     await expect(hotel.prepare(request)).rejects.toThrow("no answer to try within 1000 ms");
     said = { vote: 9 };
