@@ -134,16 +134,18 @@ function finish(cluster: Cluster): { readonly unjudged: number } {
     return { unjudged: 0 };
   shared.stopped = true;
   spawn(world, () => true, operator(cluster));
-  if (
-    !bound(
+  const rests = (): boolean =>
+    bound(
       REST_MS_MAX,
       "the cluster is not at rest",
       () => atRest(cluster),
       () => describe(cluster),
-    )
-  )
-    return { unjudged: 0 };
-  if (services.length > 0) world.runUntil(world.now + LATE_MS);
+    );
+  if (!rests()) return { unjudged: 0 };
+  if (services.length > 0) {
+    world.runUntil(world.now + LATE_MS);
+    if (!rests()) return { unjudged: 0 };
+  }
   const rows = resources.flatMap((resource) => resource.effects().map((row) => ({ participant: resource.name, ...row })));
   const totals = resources.map((resource) => ({ participant: resource.name, total: resource.total }));
   const registers = checkRegisters(recorder.events);
