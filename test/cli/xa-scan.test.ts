@@ -8,7 +8,7 @@ const gid = newGid(1, () => 7);
 
 function branchOf(vote: BranchView["vote"], participant = "shop"): BranchView {
   const driver = { done: false, phase: "committing", attempts: 0, lastError: undefined, heuristic: undefined };
-  return { id: "b1", participant, mode: "2pc", vote, ...driver };
+  return { id: "b1", participant, mode: "asked", kind: "2pc", vote, ...driver };
 }
 
 function view(change: Partial<TransactionView>): TransactionView {
