@@ -25,7 +25,10 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
   config: { values: [], types: ["zab", "coordinator", "replica"] },
   service: { values: ["client", "wire"], types: ["coordinator", "participant"] },
   http: { values: [] },
-  server: { values: ["config", "replica", "storage", "transport", "client", "participant", "service"], types: ["zab", "coordinator", "wire"] },
+  server: {
+    values: ["config", "replica", "storage", "transport", "client", "participant", "service"],
+    types: ["zab", "coordinator", "wire"],
+  },
   sim: {
     values: ["config", "zab", "txn", "coordinator", "replica", "wire", "check"],
     types: ["storage", "transport", "participant", "client"],
