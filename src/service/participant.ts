@@ -49,6 +49,7 @@ abstract class CalledService implements Participant {
   async prepare(request: PrepareRequest): Promise<VoteResult> {
     const said = await this.#ask("prepare", request, request.payload);
     if (said.kind === "refused") return { vote: "no", detail: said.detail };
+    if (said.vote === "read-only" && this.#spec.kind === "tcc") return { vote: "no", detail: "it voted read-only, which a try cannot" };
     return { vote: said.vote, detail: "" };
   }
 

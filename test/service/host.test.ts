@@ -28,7 +28,7 @@ beforeEach(async () => {
     forgottenBelowMs: () => 0,
     log,
     onInstanceUp: (instance, participant, kind, manner) => {
-      expect([kind, manner]).toEqual(["http", { afterBegin: true, callTimeoutMs: 7_000 }]);
+      expect([kind, manner]).toEqual(["http", { onePhase: false, afterBegin: true, kinds: [expect.any(String)], callTimeoutMs: 7_000 }]);
       up.push({ instance, participant });
     },
     onInstanceDown: (instance) => down.push(instance),
