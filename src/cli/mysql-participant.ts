@@ -44,9 +44,13 @@ export async function openMysqlPool(dsn: string, connections: number): Promise<P
 /** Nothing is sent yet. */
 export async function mysqlPool(dsn: string, connections: number): Promise<Pool> {
   const { createPool } = await import("mysql2/promise").catch((error: unknown) => {
-    throw new QuorateError("QUORATE_PARTICIPANT_SETUP", `the driver "mysql2" is not installed; run: npm install mysql2 (${messageOf(error)})`, {
-      cause: error,
-    });
+    throw new QuorateError(
+      "QUORATE_PARTICIPANT_SETUP",
+      `the driver "mysql2" is not installed; run: npm install mysql2 (${messageOf(error)})`,
+      {
+        cause: error,
+      },
+    );
   });
   // mariadb:// is what some tools write; the protocol is the same.
   const uri = dsn.replace(/^mariadb:/, "mysql:");

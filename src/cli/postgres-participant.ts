@@ -3,6 +3,7 @@
  *
  * `pg` is the user's own driver, an optional dependency, so it is loaded only here.
  */
+import type { Pool } from "pg";
 import { messageOf, QuorateError } from "../base/index.js";
 import { postgres, type PostgresParticipant } from "../participant/postgres/index.js";
 
@@ -17,6 +18,19 @@ export interface PostgresService {
 
 /** Throws QUORATE_PARTICIPANT_SETUP when the driver is missing or the database does not answer. */
 export async function openPostgres(name: string, dsn: string, connections = POSTGRES_CONNECTIONS): Promise<PostgresService> {
+  const pool = await openPostgresPool(dsn, connections);
+  const participant = postgres({ name, pool });
+  return {
+    participant,
+    close: async () => {
+      await participant.close();
+      await pool.end();
+    },
+  };
+}
+
+/** A pool that has answered once. */
+export async function openPostgresPool(dsn: string, connections: number): Promise<Pool> {
   const { default: pg } = await import("pg").catch((error: unknown) => {
     throw new QuorateError("QUORATE_PARTICIPANT_SETUP", `the driver "pg" is not installed; run: npm install pg (${messageOf(error)})`, {
       cause: error,
@@ -27,16 +41,9 @@ export async function openPostgres(name: string, dsn: string, connections = POST
   pool.on("error", () => undefined);
   try {
     (await pool.connect()).release();
+    return pool;
   } catch (error) {
     await pool.end();
     throw new QuorateError("QUORATE_PARTICIPANT_SETUP", `the database of --dsn does not answer: ${messageOf(error)}`, { cause: error });
   }
-  const participant = postgres({ name, pool });
-  return {
-    participant,
-    close: async () => {
-      await participant.close();
-      await pool.end();
-    },
-  };
 }
