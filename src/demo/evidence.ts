@@ -16,7 +16,7 @@ export interface Effect {
 export interface Evidence {
   /** Calls that came again after they had been carried out, counted in the store. */
   readonly duplicates: number;
-  /** Money still set aside: frozen, announced, and reservations that nobody settled. */
+  /** Money still set aside: frozen and announced. */
   readonly reserved: number;
   readonly effects: readonly Effect[];
 }

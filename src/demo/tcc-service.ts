@@ -1,6 +1,8 @@
 /**
  * The bank that reserves: try freezes or announces, confirm carries out, cancel gives back. Each in one local transaction of
  * PostgreSQL with its mark of the barrier and a row that says that it took effect.
+ *
+ * Neither the functions nor the tables ask whether a call is a repetition: whatever the barrier lets through happens, and is seen.
  */
 import type { Pool, PoolClient } from "pg";
 import { barrier } from "../barrier/index.js";
@@ -21,8 +23,8 @@ export function tccService(name: string, pool: Pool, schema: string): Participan
     name,
     barrier: counting,
     try: (call, db) => reserve(call, db, schema),
-    confirm: (call, db) => settle(call, db, schema, "balance = balance + greatest(m.delta, 0), frozen = frozen + least(m.delta, 0)"),
-    cancel: (call, db) => settle(call, db, schema, "balance = balance - least(m.delta, 0), frozen = frozen + least(m.delta, 0)"),
+    confirm: (call, db) => settle(call, db, schema, "balance = balance + greatest($1::bigint, 0), frozen = frozen + least($1::bigint, 0)"),
+    cancel: (call, db) => settle(call, db, schema, "balance = balance - least($1::bigint, 0), frozen = frozen + least($1::bigint, 0)"),
   });
 }
 
@@ -35,19 +37,31 @@ async function reserve(call: TccCall, db: PoolClient, schema: string): Promise<v
     [delta, account],
   );
   if (rowCount !== 1) throw new TccRefusal(`account ${account} cannot pay ${-delta}`);
-  await db.query(`insert into ${schema}.reservation (gid, account, delta) values ($1, $2, $3)`, [call.gid, account, delta]);
-  await db.query(`insert into ${schema}.effect (gid, phase, delta) values ($1, 'try', $2)`, [call.gid, delta]);
+  await effect(call, db, schema, { account, delta });
 }
 
-/** Rejects when nothing is reserved: the barrier lets no call come here that has nothing to settle. */
+/** Reads what the try has reserved. That it is settled once, and only after its try, is the barrier's doing alone. */
 async function settle(call: TccCall, db: PoolClient, schema: string, change: string): Promise<void> {
-  const { rowCount } = await db.query(
-    `with m as (delete from ${schema}.reservation where gid = $1 returning account, delta), ` +
-      `e as (insert into ${schema}.effect (gid, phase, delta) select $1, $2, delta from m) ` +
-      `update ${schema}.account set ${change}, announced = announced - greatest(m.delta, 0) from m where id = m.account`,
-    [call.gid, call.phase],
+  const tried = await db.query<{ account: number; delta: string }>(
+    `select account, delta from ${schema}.effect where gid = $1 and phase = 'try'`,
+    [call.gid],
   );
-  if (rowCount !== 1) throw new Error(`${call.phase} of ${call.gid} found ${rowCount ?? 0} reservations`);
+  const [row] = tried.rows;
+  if (row === undefined) throw new Error(`${call.phase} of ${call.gid} came before its try`);
+  await db.query(`update ${schema}.account set ${change}, announced = announced - greatest($1::bigint, 0) where id = $2`, [
+    row.delta,
+    row.account,
+  ]);
+  await effect(call, db, schema, { account: row.account, delta: Number(row.delta) });
+}
+
+async function effect(call: TccCall, db: PoolClient, schema: string, { account, delta }: TccWork): Promise<void> {
+  await db.query(`insert into ${schema}.effect (gid, phase, account, delta) values ($1, $2, $3, $4)`, [
+    call.gid,
+    call.phase,
+    account,
+    delta,
+  ]);
 }
 
 export interface TccWork {
