@@ -36,7 +36,7 @@ const ROOMS: Readonly<Record<string, { readonly values: readonly string[]; reado
   explore: { values: ["txn", "coordinator", "zab"] },
   testing: { values: ["config", "client", "participant", "server"], types: [] },
   bench: { values: ["client", "participant", "txn"], types: ["coordinator", "wire"] },
-  demo: { values: ["client", "participant", "testing"], types: ["coordinator", "txn", "wire"] },
+  demo: { values: ["client", "participant", "barrier", "testing"], types: ["coordinator", "txn", "wire"] },
 };
 /** Wires everything: may import all. */
 const TOP = new Set(["cli"]);

@@ -7,15 +7,18 @@ import { join } from "node:path";
 import type Pg from "pg";
 import { formatNodeId, QuorateError, type NodeId } from "../base/index.js";
 import { connect, type Quorate } from "../client/index.js";
-import type { Bank } from "../demo/bank.js";
+import type { AttachedBank } from "../demo/bank.js";
 import { InDoubtMeter } from "../demo/in-doubt-meter.js";
 import { fundKvBanks, openKvBank } from "../demo/kv-bank.js";
 import { openMysqlBank } from "../demo/mysql-bank.js";
 import { openPostgresBank } from "../demo/postgres-bank.js";
 import { reportRows } from "../demo/report.js";
-import { TransferRun, type KillMode, type TransferReport, type Victims } from "../demo/transfer.js";
+import type { KillMode, Victims } from "../demo/kills.js";
+import { betweenTwo } from "../demo/plan.js";
+import { TransferRun, type Field, type TransferReport } from "../demo/transfer.js";
 import { startMariadb, startPostgres } from "../testing/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "./command.js";
+import { mixedField, tccField, type Cleanup } from "./demo-processes.js";
 import type { ExitCode } from "./exit-codes.js";
 import { atInterrupt } from "./interrupt.js";
 import { LocalCluster } from "./local-cluster.js";
@@ -24,21 +27,30 @@ import { note, printResult } from "./output.js";
 import { formatTable } from "./table.js";
 import { findPortBlock } from "./ports.js";
 
-const KINDS = ["kv", "postgres", "mysql"] as const;
+const KINDS = ["kv", "postgres", "mysql", "tcc", "mixed"] as const;
 type Kind = (typeof KINDS)[number];
-const KILLS: readonly KillMode[] = ["leader", "none", "random"];
+const KILLS: readonly KillMode[] = ["leader", "none", "random", "participant", "database"];
 const BANKS = ["bank-a", "bank-b"] as const;
 const BALANCE = 1_000_000;
 const READY_TIMEOUT_MS = 30_000;
-const CONCURRENCY: Readonly<Record<Kind, number>> = { kv: 64, postgres: 16, mysql: 16 };
+const CONCURRENCY: Readonly<Record<Kind, number>> = { kv: 64, postgres: 16, mysql: 16, tcc: 16, mixed: 16 };
 
 export const command: Command = {
   usage: "transfer",
-  summary: "move money between two banks; exit 0 only if none is lost",
+  summary: "move money between banks; exit 0 only if none is lost",
   build: (yargs) =>
     yargs
-      .option("kind", { choices: KINDS, default: "kv" as Kind, describe: "what the banks are made of" })
-      .option("kill", { choices: KILLS, default: "leader" as KillMode, describe: "whom kill -9 hits; only in a cluster of the demo's own" })
+      .option("kind", {
+        choices: KINDS,
+        default: "kv" as Kind,
+        describe: "what the banks are made of; mixed: PostgreSQL, MariaDB and one that reserves (tcc)",
+      })
+      .option("kill", {
+        choices: KILLS,
+        default: "leader" as KillMode,
+        describe:
+          "whom kill -9 hits; leader and random only in a cluster of the demo's own, participant and database only with kinds tcc and mixed",
+      })
       .option("transfers", { type: "number", default: 1000, describe: "how many transfers" })
       .option("seconds", { type: "number", describe: "run for this long instead; with --kill random one node is killed each second" })
       .option("concurrency", {
@@ -47,7 +59,7 @@ export const command: Command = {
       })
       .option("nodes", { type: "string", choices: ["3", "5"], default: "3", describe: "coordinators of the demo's own cluster" })
       .option("timeout-ms", { type: "number", default: 10_000, describe: "a transaction's time to decide" })
-      .option("endpoints", { type: "string", describe: "use this cluster and kill nobody" })
+      .option("endpoints", { type: "string", describe: "use this cluster and kill none of its nodes" })
       .option("data-dir", {
         type: "string",
         describe: "keep the nodes' data and logs here; default: a temporary folder, removed at the end",
@@ -60,15 +72,12 @@ export const command: Command = {
   run,
 };
 
-interface Cleanup {
-  /** Run last first. */
-  readonly steps: (() => Promise<void> | void)[];
-}
-
 async function run(args: CommandArgs): Promise<ExitCode> {
   const kind = (KINDS.find((each) => each === args["kind"]) ?? "kv") satisfies Kind;
   const endpoints = text(args, "endpoints");
-  const kill = endpoints === undefined ? (KILLS.find((each) => each === args["kill"]) ?? "leader") : "none";
+  const asked = KILLS.find((each) => each === args["kill"]) ?? "leader";
+  const kill = endpoints !== undefined && (asked === "leader" || asked === "random") ? "none" : asked;
+  refuseContradictions(kind, kill, args);
   const seconds = positive(args, "seconds");
   const options = {
     transfers: positive(args, "transfers") ?? 1000,
@@ -81,16 +90,30 @@ async function run(args: CommandArgs): Promise<ExitCode> {
   try {
     const cluster =
       endpoints === undefined ? await startCluster(Number(text(args, "nodes") ?? "3"), text(args, "data-dir"), cleanup) : undefined;
-    const quorate = await connect(endpoints ?? cluster?.endpoints ?? "");
+    const reached = endpoints ?? cluster?.endpoints ?? "";
+    const quorate = await connect(reached);
     cleanup.steps.push(() => quorate.close());
     const meter = new InDoubtMeter();
-    const banks = await openBanks(kind, quorate, meter, options.concurrency, args, cleanup);
-    const report = await new TransferRun(quorate, banks, meter, cluster === undefined ? undefined : victims(cluster), options).run();
+    const field = await openField(kind, quorate, reached, meter, options, args, cleanup);
+    const report = await new TransferRun(quorate, field, meter, cluster === undefined ? undefined : victims(cluster), options).run();
     print(args, report);
     return report.ok ? EXIT.ok : EXIT.failed;
   } finally {
     await clean(cleanup);
   }
+}
+
+/** Throws QUORATE_INVALID_ARGUMENT. */
+function refuseContradictions(kind: Kind, kill: KillMode, args: CommandArgs): void {
+  const ofItsOwn = kind === "tcc" || kind === "mixed";
+  if (!ofItsOwn && (kill === "participant" || kill === "database"))
+    throw new QuorateError(
+      "QUORATE_INVALID_ARGUMENT",
+      `--kill ${kill} needs --kind tcc or mixed: with --kind ${kind} the participants live in the demo's own process, ` +
+        "which cannot be killed and judge; use --kill leader, random or none",
+    );
+  if (ofItsOwn && args["dsn"] !== undefined)
+    throw new QuorateError("QUORATE_INVALID_ARGUMENT", `--kind ${kind} starts database servers of its own; leave --dsn out`);
 }
 
 function print(args: CommandArgs, report: TransferReport): void {
@@ -149,25 +172,47 @@ function victims(cluster: LocalCluster): Victims {
 
 // ---- the banks
 
-function openBanks(
+async function openField(
   kind: Kind,
   quorate: Quorate,
+  endpoints: string,
   meter: InDoubtMeter,
-  accounts: number,
+  { concurrency, kill }: { readonly concurrency: number; readonly kill: KillMode },
   args: CommandArgs,
   cleanup: Cleanup,
-): Promise<readonly [Bank, Bank]> {
+): Promise<Field> {
+  const processes = {
+    endpoints,
+    meter,
+    concurrency,
+    balance: BALANCE,
+    kill: kill === "participant" || kill === "database" ? kill : undefined,
+    cleanup,
+  };
   switch (kind) {
     case "kv":
-      return kvBanks(quorate, meter, accounts, cleanup);
+      return attached(await kvBanks(quorate, meter, concurrency, cleanup));
     case "postgres":
-      return postgresBanks(quorate, meter, accounts, args, cleanup);
+      return attached(await postgresBanks(quorate, meter, concurrency, args, cleanup));
     case "mysql":
-      return mysqlBanks(quorate, meter, accounts, args, cleanup);
+      return attached(await mysqlBanks(quorate, meter, concurrency, args, cleanup));
+    case "tcc":
+      return tccField(processes);
+    case "mixed":
+      return mixedField(processes);
   }
 }
 
-async function kvBanks(quorate: Quorate, meter: InDoubtMeter, accounts: number, cleanup: Cleanup): Promise<readonly [Bank, Bank]> {
+function attached(banks: readonly [AttachedBank, AttachedBank]): Field {
+  return { banks, plan: betweenTwo(banks), targets: [] };
+}
+
+async function kvBanks(
+  quorate: Quorate,
+  meter: InDoubtMeter,
+  accounts: number,
+  cleanup: Cleanup,
+): Promise<readonly [AttachedBank, AttachedBank]> {
   const banks = [await openKvBank(BANKS[0], meter), await openKvBank(BANKS[1], meter)] as const;
   for (const bank of banks) {
     cleanup.steps.push(() => bank.close());
@@ -184,7 +229,7 @@ async function postgresBanks(
   accounts: number,
   args: CommandArgs,
   cleanup: Cleanup,
-): Promise<readonly [Bank, Bank]> {
+): Promise<readonly [AttachedBank, AttachedBank]> {
   const given = givenDsns(args);
   const pg = await loadPg();
   const dsns = given ?? (await ownServers(accounts, cleanup));
@@ -194,7 +239,7 @@ async function postgresBanks(
     pool.on("error", () => undefined);
     cleanup.steps.push(() => pool.end());
   }
-  const open = (i: 0 | 1): Promise<Bank> =>
+  const open = (i: 0 | 1): Promise<AttachedBank> =>
     openPostgresBank(BANKS[i], pools[i] as InstanceType<typeof pg.Pool>, meter, { accounts, balance: BALANCE });
   const banks = [await open(0), await open(1)] as const;
   await quorate.attach(...banks.map((bank) => bank.participant));
@@ -207,9 +252,9 @@ async function mysqlBanks(
   accounts: number,
   args: CommandArgs,
   cleanup: Cleanup,
-): Promise<readonly [Bank, Bank]> {
+): Promise<readonly [AttachedBank, AttachedBank]> {
   const dsns = givenDsns(args) ?? (await ownMariadbServers(accounts, cleanup));
-  const open = async (i: 0 | 1): Promise<Bank> => {
+  const open = async (i: 0 | 1): Promise<AttachedBank> => {
     const pool = await mysqlPool(dsns[i] ?? "", accounts + 4);
     cleanup.steps.push(() => pool.end());
     return openMysqlBank(BANKS[i], pool, meter, { accounts, balance: BALANCE });

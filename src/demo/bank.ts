@@ -3,11 +3,10 @@
  */
 import type { Transaction } from "../client/index.js";
 import type { Participant } from "../participant/index.js";
+import type { Evidence } from "./evidence.js";
 
 export interface Bank {
   readonly name: string;
-  /** What is attached to the cluster. */
-  readonly participant: Participant;
   /** One side of a transfer inside `tx`: the account moves by `delta`, and the ledger gets one row for this transaction. */
   move(tx: Transaction, account: number, delta: number): Promise<void>;
   /** Ledger rows as they stand in the store: amount by gid. */
@@ -18,8 +17,16 @@ export interface Bank {
   orphans(): Promise<number>;
   /** Locks still held by prepared branches. */
   locks(): Promise<number>;
+  /** What the store shows of single calls. Absent: this bank's calls are not repeated on purpose. */
+  evidence?(): Promise<Evidence>;
   /** The store and everything that was started for it. */
   close(): Promise<void>;
   /** Removes what `close` would, at once, for a process that is about to end. */
   discard(): void;
+}
+
+/** A bank whose participant runs in this process. */
+export interface AttachedBank extends Bank {
+  /** What is attached to the cluster. */
+  readonly participant: Participant;
 }

@@ -7,14 +7,14 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Quorate, Transaction } from "../client/index.js";
 import { kv, kvPayload, type KvEntry, type KvParticipant } from "../participant/kv/index.js";
-import type { Bank } from "./bank.js";
+import type { AttachedBank, Bank } from "./bank.js";
 import { metered, type DoubtSink } from "./in-doubt-meter.js";
 
 const ACCOUNT = "acct/";
 const LEDGER = "ledger/";
 const LOCK_WAIT_MS = 5_000;
 
-export async function openKvBank(name: string, meter: DoubtSink): Promise<Bank> {
+export async function openKvBank(name: string, meter: DoubtSink): Promise<AttachedBank> {
   const dir = await mkdtemp(join(tmpdir(), `quorate-${name}-`));
   // Transfers of the demo cannot deadlock: each slot has an account of its own. A wait is for a decision that is on its way.
   const store = kv({ name, dir, lockWaitMs: LOCK_WAIT_MS, youngerLockWaitMs: LOCK_WAIT_MS });

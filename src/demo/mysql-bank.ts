@@ -4,7 +4,7 @@
 import type { Pool, ResultSetHeader, RowDataPacket } from "mysql2/promise";
 import type { Transaction } from "../client/index.js";
 import { mysql, parseXid, rawXid } from "../participant/mysql/index.js";
-import type { Bank } from "./bank.js";
+import type { AttachedBank } from "./bank.js";
 import { meteredBrought, type InDoubtMeter } from "./in-doubt-meter.js";
 
 export interface MysqlBankOptions {
@@ -13,7 +13,7 @@ export interface MysqlBankOptions {
 }
 
 /** Makes the tables anew in the pool's database; the pool stays the caller's. */
-export async function openMysqlBank(name: string, pool: Pool, meter: InDoubtMeter, options: MysqlBankOptions): Promise<Bank> {
+export async function openMysqlBank(name: string, pool: Pool, meter: InDoubtMeter, options: MysqlBankOptions): Promise<AttachedBank> {
   await pool.query("create table if not exists account (id int primary key, balance bigint not null check (balance >= 0)) engine = InnoDB");
   await pool.query(
     "create table if not exists ledger (gid varchar(48) character set ascii primary key, amount bigint not null) engine = InnoDB",
@@ -38,16 +38,19 @@ export async function openMysqlBank(name: string, pool: Pool, meter: InDoubtMete
       return new Map(rows.map((row) => [String(row["gid"]), Number(row["amount"])] as const));
     },
     total: () => count("select coalesce(sum(balance), 0) as n from account"),
-    orphans: async () => {
-      const [rows] = await pool.query<RowDataPacket[]>("xa recover");
-      return rows.filter((row) => {
-        const raw = rawXid(row);
-        return raw !== undefined && parseXid(raw)?.participant === name;
-      }).length;
-    },
+    orphans: () => ourPreparedXa(pool, name),
     // Of branches, prepared ones without a connection included: nothing else runs here when this is asked.
     locks: () => count("select coalesce(sum(trx_rows_locked), 0) as n from information_schema.innodb_trx"),
     close: () => Promise.resolve(),
     discard: () => undefined,
   };
+}
+
+/** Prepared branches of this participant. */
+export async function ourPreparedXa(pool: Pool, name: string): Promise<number> {
+  const [rows] = await pool.query<RowDataPacket[]>("xa recover");
+  return rows.filter((row) => {
+    const raw = rawXid(row);
+    return raw !== undefined && parseXid(raw)?.participant === name;
+  }).length;
 }

@@ -4,10 +4,16 @@
 import type { Pool } from "pg";
 import type { Transaction } from "../client/index.js";
 import { postgres } from "../participant/postgres/index.js";
-import type { Bank } from "./bank.js";
+import type { AttachedBank } from "./bank.js";
 import { meteredBrought, type InDoubtMeter } from "./in-doubt-meter.js";
 
 const PREFIX = "quorate\\_%";
+
+/** Prepared branches of this product in the connection's database, as `n`. */
+export const ourPrepared = `select count(*) as n from pg_prepared_xacts where database = current_database() and gid like '${PREFIX}'`;
+/** Locks of prepared transactions there, which have no process, as `n`. */
+export const preparedLocks =
+  "select count(*) as n from pg_locks where pid is null and database = (select oid from pg_database where datname = current_database())";
 
 export interface PostgresBankOptions {
   readonly accounts: number;
@@ -15,7 +21,7 @@ export interface PostgresBankOptions {
 }
 
 /** Makes the tables anew in the pool's database; the pool stays the caller's. */
-export async function openPostgresBank(name: string, pool: Pool, meter: InDoubtMeter, options: PostgresBankOptions): Promise<Bank> {
+export async function openPostgresBank(name: string, pool: Pool, meter: InDoubtMeter, options: PostgresBankOptions): Promise<AttachedBank> {
   await pool.query("create table if not exists account (id int primary key, balance bigint not null check (balance >= 0))");
   await pool.query("create table if not exists ledger (gid text primary key, amount bigint not null)");
   await pool.query("truncate account, ledger");
@@ -36,12 +42,8 @@ export async function openPostgresBank(name: string, pool: Pool, meter: InDoubtM
       return new Map(rows.map((row) => [row.gid, Number(row.amount)] as const));
     },
     total: () => count("select coalesce(sum(balance), 0) as n from account"),
-    orphans: () => count(`select count(*) as n from pg_prepared_xacts where database = current_database() and gid like '${PREFIX}'`),
-    // Locks of a prepared transaction have no process.
-    locks: () =>
-      count(
-        "select count(*) as n from pg_locks where pid is null and database = (select oid from pg_database where datname = current_database())",
-      ),
+    orphans: () => count(ourPrepared),
+    locks: () => count(preparedLocks),
     close: () => Promise.resolve(),
     discard: () => undefined,
   };

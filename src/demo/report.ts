@@ -14,12 +14,7 @@ export function reportRows(report: TransferReport): readonly (readonly [string, 
     ["committed", `${report.committed} (${rate.toFixed(0)}/s)`],
     ["aborted", report.aborted === 0 ? "0" : `${report.aborted} (${reasons})`],
     ["unknown", String(report.unknown)],
-    [
-      "killed",
-      report.kills === 0
-        ? "nobody"
-        : `${report.kills} nodes, ${report.leaderKills} of them leaders; last leader killed: ${report.leaderKilled === null ? "none" : `n${report.leaderKilled}`}`,
-    ],
+    ["killed", killed(report)],
     [
       "at the kill",
       report.kills === 0 ? "-" : `${report.inFlightAtKill} transfers in flight, ${report.preparedAtKill} branches prepared and undecided`,
@@ -28,7 +23,20 @@ export function reportRows(report: TransferReport): readonly (readonly [string, 
     ["longest in doubt", `${report.maxInDoubtMs} ms`],
     ["commit gap", report.kills === 0 ? "-" : `${report.commitGapMs} ms`],
     ["sum before / after", `${report.sumBefore} / ${report.sumAfter}`],
-    ["verdict", report.ok ? "ok: money conserved, every transfer in both ledgers or in none" : "WRONG"],
+    ...(report.duplicates === null ? [] : [["repeated calls seen", String(report.duplicates)] as const]),
+    ["verdict", report.ok ? verdictOf(report) : "WRONG"],
     ...report.problems.slice(0, 20).map((problem) => ["problem", problem] as const),
   ];
+}
+
+function killed(report: TransferReport): string {
+  if (report.kills === 0) return "nobody";
+  if (report.targetsKilled.length > 0) return report.targetsKilled.join(", ");
+  const last = report.leaderKilled === null ? "none" : `n${report.leaderKilled}`;
+  return `${report.kills} nodes, ${report.leaderKills} of them leaders; last leader killed: ${last}`;
+}
+
+function verdictOf({ duplicates }: TransferReport): string {
+  if (duplicates === null) return "ok: money conserved, every transfer in both ledgers or in none";
+  return `ok: money conserved, every transfer in all ledgers or in none, nothing left reserved or prepared, ${duplicates} repeated calls without a second effect`;
 }

@@ -1,11 +1,11 @@
 /**
- * Was it right? Judged from what the clients were told and what stands in the two stores.
+ * Was it right? Judged from what the clients were told and what stands in the stores.
  */
 export interface Told {
   /** Gids whose commit was acknowledged. */
   readonly committed: ReadonlySet<string>;
   readonly aborted: ReadonlySet<string>;
-  /** Gids whose outcome the client could not learn in time: either is right, but the same on both sides. */
+  /** Gids whose outcome the client could not learn in time: either is right, but the same on all sides. */
   readonly unknown: ReadonlySet<string>;
 }
 

@@ -10,7 +10,7 @@ import { formatNodeId, must, QuorateError, type NodeId } from "../../base/index.
 import { transactionLoad } from "../../bench/loads.js";
 import { PacedStream } from "../../bench/paced-stream.js";
 import { spread, type Spread } from "../../bench/spread.js";
-import type { Bank } from "../../demo/bank.js";
+import type { AttachedBank } from "../../demo/bank.js";
 import { InDoubtMeter } from "../../demo/in-doubt-meter.js";
 import { openKvBank } from "../../demo/kv-bank.js";
 import { BenchCluster } from "./cluster.js";
@@ -57,7 +57,7 @@ export interface FailoverSettings {
 
 export async function failover(format: OutputFormat, settings: FailoverSettings): Promise<ExitCode> {
   const bench = await BenchCluster.open({ endpoints: undefined, nodes: settings.nodes, nodeArgs: [] });
-  const banks: Bank[] = [];
+  const banks: AttachedBank[] = [];
   try {
     const cluster = must(bench.cluster, "the cluster of this benchmark");
     const meter = new InDoubtMeter();

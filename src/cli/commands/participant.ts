@@ -11,6 +11,7 @@ import type { ExitCode } from "../exit-codes.js";
 import { MYSQL_CONNECTIONS, openMysql } from "../mysql-participant.js";
 import { printResult } from "../output.js";
 import { openPostgres, POSTGRES_CONNECTIONS } from "../postgres-participant.js";
+import { toldToStop } from "../told-to-stop.js";
 
 const CONNECTIONS_MAX = 1000;
 
@@ -110,20 +111,4 @@ async function serve(args: CommandArgs, open: () => Promise<Service>): Promise<E
   } finally {
     await service.close();
   }
-}
-
-/** A second signal does not wait for branches under way: they are in doubt until the participant is back, and then settled. */
-function toldToStop(exitWithParent: boolean): Promise<void> {
-  return new Promise((resolve) => {
-    for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
-      process.once(signal, () => {
-        process.once(signal, () => process.exit(EXIT.failed));
-        resolve();
-      });
-    if (exitWithParent)
-      process.stdin
-        .on("end", () => process.exit(EXIT.ok))
-        .on("error", () => process.exit(EXIT.ok))
-        .resume();
-  });
 }
