@@ -126,6 +126,12 @@ export class Courier {
     return (this.#lines.get(participant)?.instances.length ?? 0) > 0;
   }
 
+  /** What this instance holds has a record until it has acknowledged the end of it: it is tried, or asked, only after BEGIN. */
+  isAlwaysTold(instance: InstanceId): boolean {
+    const abilities = this.#instances.get(instance)?.abilities;
+    return abilities !== undefined && (abilities.afterBegin || !abilities.kinds.includes("2pc"));
+  }
+
   /** Some attached instance of it knows one-phase commit. */
   knowsOnePhase(participant: string): boolean {
     return this.#lines.get(participant)?.instances.some(({ abilities }) => abilities.onePhase) === true;

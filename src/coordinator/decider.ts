@@ -223,6 +223,8 @@ export class Decider {
   strayVote(instance: InstanceId, gid: Gid, branch: string, vote: Vote): void {
     if (vote !== "yes") return;
     const found = this.#context.state.lookup(gid);
+    // A repeated call that was long on its way: that the gid is forgotten means that its end was acknowledged, not that it was an abort.
+    if (found.kind === "expired" && this.#courier.isAlwaysTold(instance)) return;
     const verdict = verdictOf(found, branch, this.#courier.participantOf(instance));
     if (verdict !== undefined) this.#courier.sendOnce(instance, verdict, gid, branch, kindRecorded(found, branch));
   }

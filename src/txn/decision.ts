@@ -263,7 +263,7 @@ function forget(tables: Tables, gid: Gid): boolean {
   if (!(gidTimeMs(gid) < tables.floorMs)) return false;
   const transaction = tables.transactions.get(gid);
   if (transaction !== undefined) {
-    if (transaction.decision?.decision !== "abort") return false;
+    if (!tables.mayGoUnacknowledged(transaction)) return false;
     tables.removeTransaction(transaction);
   } else if (tables.outcomes.has(gid)) {
     tables.removeOutcome(gid);

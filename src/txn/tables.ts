@@ -15,6 +15,8 @@ import type { FinishedOutcome, Transaction } from "./transaction.js";
 
 const EXPIRED: Lookup = Object.freeze({ kind: "expired" });
 const NONE: Lookup = Object.freeze({ kind: "none" });
+/** How the callers of services register: they are told what became of a branch, and never ask. */
+const SERVICE_PARTICIPANT_KINDS: ReadonlySet<string> = new Set(["http", "grpc"]);
 
 export class Tables {
   readonly limits: TxnLimits;
@@ -31,7 +33,7 @@ export class Tables {
   featureLevel = FEATURE_LEVEL;
   open = 0;
   sealed = 0;
-  /** Aborted and still owed acknowledgements: FORGET may take them, so they are found without a walk over all transactions. */
+  /** Aborted and still owed acknowledgements that FORGET may take all the same: found here without a walk over all transactions. */
   readonly abortedUnfinished = new Set<Gid>();
   /** The gids of `transactions` by their own time. */
   readonly #ages = new BucketCounts();
@@ -98,9 +100,24 @@ export class Tables {
     else this.#uncount(before);
     if (next.state === "open") this.open++;
     else if (next.state === "sealed") this.sealed++;
-    else if (next.decision?.decision === "abort") this.abortedUnfinished.add(next.gid);
+    else if (this.mayGoUnacknowledged(next)) this.abortedUnfinished.add(next.gid);
     this.transactions.set(next.gid, next);
     this.#dirtyTransactions.set(next.gid, next);
+  }
+
+  /**
+   * An aborted transaction may be dropped before everybody has acknowledged it: whoever holds a branch in doubt asks, and hears "roll
+   * back" from the floor. Not while one is left that nobody asks about: a branch that was tried, and any branch of a service. It has to
+   * be told, however long its participant is away.
+   */
+  mayGoUnacknowledged({ decision, branches }: Transaction): boolean {
+    if (decision?.decision !== "abort") return false;
+    for (const branch of branches) {
+      if (branch.done || branch.vote === "read-only") continue;
+      const kind = this.participants.get(branch.participant)?.participantKind;
+      if (branch.kind === "tcc" || (kind !== undefined && SERVICE_PARTICIPANT_KINDS.has(kind))) return false;
+    }
+    return true;
   }
 
   removeTransaction(before: Transaction): void {
@@ -186,6 +203,11 @@ export class Tables {
   loaded(): void {
     this.clients.restore(this.#memories);
     this.#memories = [];
+    // Transactions may have been read before the participants that say whether they may go.
+    for (const transaction of this.transactions.values()) {
+      if (this.mayGoUnacknowledged(transaction)) this.abortedUnfinished.add(transaction.gid);
+      else this.abortedUnfinished.delete(transaction.gid);
+    }
     this.#clean();
     // What was stored one by one is to be stored in pages.
     if (this.#singles.length === 0) this.outcomes.clean();
@@ -215,7 +237,7 @@ export class Tables {
   #uncount(before: Transaction): void {
     if (before.state === "open") this.open--;
     else if (before.state === "sealed") this.sealed--;
-    else if (before.decision?.decision === "abort") this.abortedUnfinished.delete(before.gid);
+    else this.abortedUnfinished.delete(before.gid);
   }
 
   #clean(): void {

@@ -196,7 +196,7 @@ export const COMMIT_MUTANTS = [
     edits: [
       {
         file: "txn/decision.ts",
-        find: `if (transaction.decision?.decision !== "abort") return false;`,
+        find: "if (!tables.mayGoUnacknowledged(transaction)) return false;",
         replace: "if (transaction.decision === undefined) return false;",
       },
       {

@@ -90,4 +90,9 @@ export const TCC_MUTANTS = [
     ],
     tests: ["test/client/try.test.ts"],
   },
+  {
+    id: "77",
+    rule: "An abort is not forgotten while a branch that was tried has not acknowledged its cancel: nobody asks about it.",
+    edits: [{ file: "txn/tables.ts", find: 'if (branch.kind === "tcc" || (kind', replace: "if ((kind" }],
+  },
 ];

@@ -49,6 +49,31 @@ describe("what is forgotten", () => {
     },
   );
 
+  test("is no abort that a tried branch has not acknowledged, nor one of a service: nobody asks about those", () => {
+    const bench = new Bench();
+    const registered: Command = { kind: "REGISTER", participant: "hotel", participantKind: "http" };
+    bench.apply(registered);
+    const [tried, served, plain] = [bench.gid(), bench.gid(), bench.gid()];
+    bench.apply(begin(tried, [{ ...asked("b1"), kind: "tcc" }, asked("b2")]));
+    bench.apply(begin(served, [asked("b1", "hotel")]));
+    bench.apply(begin(plain, [asked("b1")]));
+    for (const gid of [tried, served, plain]) bench.apply(abort(gid));
+    raiseFloor(bench);
+    expect(bench.machine.forgettable(10)).toEqual([plain]);
+    expect(bench.apply({ kind: "FORGET", gids: [tried, served, plain] })).toMatchObject({ gids: [plain], refused: [tried, served] });
+
+    // The same after a restart, in whatever order the state is read.
+    const restarted = createStateMachine();
+    restarted.restore([...bench.machine.takeChanges()].reverse());
+    expect(restarted.forgettable(10)).toEqual([]);
+
+    bench.apply(done(tried, "b1"));
+    bench.apply(done(served, "b1"));
+    // The other branch of `tried` asks; the first one has been told.
+    expect([...bench.machine.forgettable(10)].sort()).toEqual([tried, served].sort());
+    expect(bench.apply({ kind: "FORGET", gids: [tried, served] })).toMatchObject({ gids: [tried, served], refused: [] });
+  });
+
   test("stays forgotten: nothing brings a record of such a gid back", () => {
     const bench = new Bench();
     const gid = bench.committed([asked("b1")]);
