@@ -11,7 +11,7 @@ export type { NodeId } from "./ids.js";
 export { silentLogger } from "./logger.js";
 export type { Logger } from "./logger.js";
 export { Prng } from "./prng.js";
-export { readService, SERVICE_DEADLINE_MS, SERVICE_PREFIX, serviceBytes, serviceSpec } from "./service-spec.js";
+export { readService, SERVICE_DEADLINE_MS, SERVICE_PARTICIPANT_KINDS, SERVICE_PREFIX, serviceBytes, serviceSpec } from "./service-spec.js";
 export type { ServiceKind, ServiceRegister, ServiceSpec } from "./service-spec.js";
 export { PRODUCT_VERSION } from "./version.js";
 export { compareZxid, equalZxid, formatZxid, maxZxid, minZxid, parseZxid, zxid, ZXID_ZERO } from "./zxid.js";

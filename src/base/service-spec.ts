@@ -11,6 +11,9 @@ export const SERVICE_PREFIX = "service/";
 /** `2pc`: asked to prepare, commit and roll back. `tcc`: to try, confirm and cancel. The contract is the same. */
 export type ServiceKind = "2pc" | "tcc";
 
+/** As what the callers of services register: what they call is told how a branch ended, and never asks. */
+export const SERVICE_PARTICIPANT_KINDS: ReadonlySet<string> = new Set(["http", "grpc"]);
+
 export interface ServiceSpec {
   /** `http://host:port/path` or `grpc://host:port`. */
   readonly url: string;

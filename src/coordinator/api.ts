@@ -131,7 +131,7 @@ export interface CoordinatorOptions {
 }
 
 export interface Alarm {
-  readonly name: "branch-paused" | "branch-unpaused" | "heuristic" | "clock" | "vote-changed";
+  readonly name: "branch-paused" | "branch-unpaused" | "branch-unsuited" | "heuristic" | "clock" | "vote-changed";
   readonly gid: Gid | undefined;
   readonly branch: string | undefined;
   readonly message: string;

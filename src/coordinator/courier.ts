@@ -122,10 +122,6 @@ export class Courier {
     return this.#instances.get(instance)?.line.name;
   }
 
-  isAttached(participant: string): boolean {
-    return (this.#lines.get(participant)?.instances.length ?? 0) > 0;
-  }
-
   /** What this instance holds has a record until it has acknowledged the end of it: it is tried, or asked, only after BEGIN. */
   isAlwaysTold(instance: InstanceId): boolean {
     const abilities = this.#instances.get(instance)?.abilities;

@@ -200,13 +200,28 @@ export class Decider {
    */
   unsuited(branch: BranchDrive): void {
     const { drive } = branch;
+    if (branch.owed && branch.phase !== "prepare") return this.#alarmUnsuited(branch);
     if (!drive.begunHere || drive.stage === "decided" || branch.phase !== "prepare" || branch.attempt > 0) return;
     if (!branch.listed || branch.vote !== undefined) return;
     branch.unsuited = true;
     branch.vote = "no";
     branch.voteDetail = `no attached instance of it takes branches of kind ${branch.branchKind}`;
     drive.missing--;
+    // Whoever attaches from now on must not be asked for it: it has its no, and nobody would take back what he did.
+    this.#courier.settle(branch);
     this.#decideIfReady(drive);
+  }
+
+  /** It waits for an instance that may never come, and the transaction with it. */
+  #alarmUnsuited(branch: BranchDrive): void {
+    if (branch.unsuited) return;
+    branch.unsuited = true;
+    this.#context.outbox.alarm(
+      "branch-unsuited",
+      branch.drive.gid,
+      branch.id,
+      `branch "${branch.id}" of participant "${branch.participant}" is of kind ${branch.branchKind} and owes an acknowledgement, and no attached instance takes that kind; attach one, or settle the branch by \`quorate txn resolve\``,
+    );
   }
 
   /** The participant has committed, or refused for ever, in one phase: that is the vote, and the record of it is the decision. */
@@ -364,7 +379,7 @@ export class Decider {
         drive.branches.push(branch);
       }
       branch.owed = true;
-      if (branch.unsuited) {
+      if (branch.unsuited && branch.attempt === 0) {
         this.#courier.settle(branch);
         this.#chores.done(drive.gid, branch.id, nowMs);
         continue;

@@ -28,7 +28,7 @@ import type { Courier } from "./courier.js";
 import type { Decider } from "./decider.js";
 import type { Drive } from "./drive.js";
 import type { Puts } from "./puts.js";
-import { isRemovedService, listRegistrations, registrationProblem } from "./registrations.js";
+import { listRegistrations, registrationProblem } from "./registrations.js";
 import type { Answer, Request } from "./request.js";
 import { listViews, viewOf } from "./views.js";
 
@@ -382,10 +382,8 @@ export class Requests {
       return gidError("invalid", `${why}; the state of this cluster began at level ${featureLevel} and stays there`, gid);
     }
     for (const branch of branches) {
-      if (isRemovedService(this.#context.state, branch.participant) && !this.#courier.isAttached(branch.participant)) {
-        const removed = `participant "${branch.participant}" of branch "${branch.id}" was a service and is removed; register it again`;
-        return gidError("unknown-participant", removed, gid);
-      }
+      const service = this.#context.state.serviceProblem(branch);
+      if (service !== undefined) return gidError("unknown-participant", service, gid);
       if (this.#chores.knows(branch.participant)) continue;
       const known = this.#context.state.participants().map((participant) => participant.name);
       return gidError("unknown-participant", unknownParticipantMessage(branch, known), gid);

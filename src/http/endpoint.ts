@@ -10,6 +10,8 @@ import type { CallBarrier, HttpServiceOptions, ServiceCall, ServicePhase } from 
 
 export const BODY_BYTES_MAX = 64 * 1024;
 const DETAIL_CHARS_MAX = 300;
+/** Thrown through a barrier, so that it takes back its mark. */
+const READ_ONLY = new Error("nothing was written");
 const RESULTS = "return nothing for yes, throw a Refusal for no";
 
 /** `parsed`: a framework has read and parsed the body already. */
@@ -70,6 +72,8 @@ export class Endpoint {
       value = await handler(call, handle);
       if (newWork && !this.#isResult(value, call.phase))
         throw new TypeError(`the handler of ${call.phase} returned ${shown(value)}; ${RESULTS}`);
+      // Who wrote nothing keeps no mark either: a repetition then reads again and says the same, where a mark would make it a yes.
+      if (value === "read-only" && this.#barrier !== undefined) throw READ_ONLY;
       return value;
     };
     try {
@@ -81,6 +85,7 @@ export class Endpoint {
       }
       return value === "read-only" ? { status: 200, body: { vote: "read-only" } } : { status: 200, body: undefined };
     } catch (error) {
+      if (error === READ_ONLY) return { status: 200, body: { vote: "read-only" } };
       return this.#failed(error, call, newWork);
     }
   }

@@ -10,12 +10,14 @@ import { isNewWork, type Caller, type CallerOptions, type ServiceCall, type Serv
 import { readAnswer, type HttpAnswer } from "./http-answer.js";
 
 const IDLE_CONNECTIONS_MAX = 16;
+const ENDED = "this node has ended the call";
 
 export class HttpCaller implements Caller {
   readonly #options: CallerOptions;
   readonly #agent: Agent;
   readonly #target: { readonly hostname: string; readonly port: string; readonly path: string };
   readonly #running = new Set<ClientRequest>();
+  #closed = false;
 
   constructor(options: CallerOptions) {
     this.#options = options;
@@ -39,11 +41,14 @@ export class HttpCaller implements Caller {
   }
 
   close(): void {
-    for (const running of this.#running) running.destroy(new Error("this node has ended the call"));
+    // A request on a destroyed agent still goes out.
+    this.#closed = true;
+    for (const running of this.#running) running.destroy(new Error(ENDED));
     this.#agent.destroy();
   }
 
   #ask(call: ServiceCall, endsAtMs: number): Promise<HttpAnswer> {
+    if (this.#closed) return Promise.reject(new Error(ENDED));
     return new Promise((resolve, reject) => {
       const asked = request({ ...this.#target, method: "POST", agent: this.#agent, headers: this.#headers(call) });
       this.#running.add(asked);

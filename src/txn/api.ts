@@ -146,6 +146,8 @@ export interface StateMachine {
   register(name: string): Register | undefined;
   /** The registers below SERVICE_PREFIX, removed services too. Another map whenever one of them changed. */
   services(): ReadonlyMap<string, Register>;
+  /** Why apply refuses a branch because of its service, in words: removed, or of another kind. */
+  serviceProblem(branch: BranchSpec): string | undefined;
   participants(): readonly KnownParticipant[];
   isParticipant(name: string): boolean;
   meta(): StateMeta;

@@ -6,11 +6,12 @@
 import { gidProblem, gidTimeMs, must } from "../base/index.js";
 import type { Gid, Zxid } from "../base/index.js";
 import type { ApplyResult } from "./api.js";
-import type { Command, Decision } from "./command.js";
+import type { Command } from "./command.js";
 import { belowFloor, findBranch, futureProblem } from "./lifecycle.js";
 import { refuse, refusePlain } from "./refusal.js";
 import type { Refused } from "./refusal.js";
 import type { Tables } from "./tables.js";
+import { owes } from "./transaction.js";
 import type { BranchRecord, DecisionRecord, FinishedOutcome, Transaction } from "./transaction.js";
 
 type Decide = Extract<Command, { kind: "DECIDE" }>;
@@ -129,14 +130,6 @@ function withVote(branch: BranchRecord, vote: "yes" | "read-only"): BranchRecord
 
 function acknowledged({ id, participant, mode, payload, kind, vote, heuristic }: BranchRecord): BranchRecord {
   return { id, participant, mode, payload, kind, vote, done: true, heuristic };
-}
-
-/**
- * Whether this branch still owes an acknowledgement. After commit only yes voters do. After abort every branch does but a read-only
- * voter, which dropped out: a no voter answers at once, and a lost vote may have been a yes.
- */
-export function owes(branch: BranchRecord, decision: Decision): boolean {
-  return !branch.done && (decision === "abort" ? branch.vote !== "read-only" : branch.vote === "yes");
 }
 
 /** Stores a decided transaction, or its outcome when nothing is owed any more. True when it is finished. */

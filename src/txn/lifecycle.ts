@@ -11,6 +11,7 @@ import { checkBranches, checkTimeout, checkTransactionBytes, checkVotes, kindOf,
 import type { BranchSpec, Command, Decision, Vote } from "./command.js";
 import { refuse } from "./refusal.js";
 import type { Refused } from "./refusal.js";
+import { serviceProblem } from "./services.js";
 import type { Tables } from "./tables.js";
 import type { BranchRecord, Transaction } from "./transaction.js";
 
@@ -196,6 +197,8 @@ function branchesProblem(tables: Tables, gid: Gid, branches: readonly BranchSpec
     if (!tables.participants.has(branch.participant)) {
       return refuse("unknown-participant", unknownParticipantMessage(branch, tables.participants.keys()), gid);
     }
+    const service = serviceProblem(tables, branch);
+    if (service !== undefined) return refuse("unknown-participant", service, gid);
   }
   return undefined;
 }

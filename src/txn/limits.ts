@@ -30,5 +30,8 @@ export const FEATURE_LEVEL = 3;
 /** From this level on a BEGIN may be delegated. A state that began below it never gets one. */
 export const DELEGATION_LEVEL = 2;
 
+/** From this level on apply keeps the rules of services.ts. */
+export const SERVICE_LEVEL = 3;
+
 /** From this level on a branch may be of kind `tcc`. A state that began below it never gets one. */
 export const TCC_LEVEL = 3;

@@ -13,6 +13,7 @@ import { chainDigest } from "./digest.js";
 import { applyBegin, applyEnlist, applyOpen } from "./lifecycle.js";
 import { TXN_LIMITS } from "./limits.js";
 import { applyPut, applyRegister } from "./put.js";
+import { serviceProblem } from "./services.js";
 import { Tables } from "./tables.js";
 
 const NOOP: ApplyResult = Object.freeze({ kind: "noop" });
@@ -46,6 +47,7 @@ export function createStateMachine(limits: TxnLimits = TXN_LIMITS): StateMachine
     outcomes: (limit) => tables.outcomes.newest(limit),
     register: (name) => tables.registers.get(name),
     services: () => tables.services,
+    serviceProblem: (branch) => serviceProblem(tables, branch),
     participants: () => [...tables.participants.values()].sort((a, b) => (a.name < b.name ? -1 : 1)),
     isParticipant: (name) => tables.participants.has(name),
     meta: () => tables.meta(),

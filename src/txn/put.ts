@@ -12,6 +12,7 @@ import type { Client } from "./client-memory.js";
 import type { Command, RequestId } from "./command.js";
 import { refusePlain, refuseRequest } from "./refusal.js";
 import type { Refused } from "./refusal.js";
+import { registrationProblem } from "./services.js";
 import type { Tables } from "./tables.js";
 
 type Put = Extract<Command, { kind: "PUT" }>;
@@ -33,10 +34,12 @@ export function applyPut(tables: Tables, command: Put, zxid: Zxid): ApplyResult 
   if (current === undefined && tables.registers.size >= tables.limits.registersMax) {
     return refuseRequest("too-large", `there are ${tables.registers.size} registers; the limit registersMax is reached`, request);
   }
+  const conflict = versionConflict(command, current);
+  const held = conflict === undefined ? registrationProblem(tables, name, value) : undefined;
+  if (held !== undefined) return refuseRequest("wrong-state", held, request);
   client ??= tables.clients.create(request.client);
   client.acknowledge(request.ackBelow);
   tables.clientChanged(client.client);
-  const conflict = versionConflict(command, current);
   if (conflict !== undefined) {
     tables.clients.remember(client, request.seq, "version-conflict", conflict, tables.stampMs);
     return conflictRefusal(request, name, conflict);

@@ -4,19 +4,19 @@
  * Decides how the state is kept, not what a record does to it. Values of transactions, registers and participants are immutable;
  * outcomes are packed (outcome-store.ts) and clients mutable inside (client-memory.ts).
  */
-import { assert, compareZxid, gidTimeMs, SERVICE_PREFIX, unreachable } from "../base/index.js";
-import type { Gid, Zxid } from "../base/index.js";
+import { assert, compareZxid, gidTimeMs, SERVICE_PARTICIPANT_KINDS, SERVICE_PREFIX, unreachable } from "../base/index.js";
+import type { Gid, ServiceKind, Zxid } from "../base/index.js";
 import type { ClientMemory, KnownParticipant, Lookup, Register, StateChange, StateMeta, TxnLimits } from "./api.js";
 import { ClientMemories } from "./client-memory.js";
-import { FEATURE_LEVEL } from "./limits.js";
+import { FEATURE_LEVEL, SERVICE_LEVEL } from "./limits.js";
 import { OutcomeStore } from "./outcome-store.js";
 import { BUCKET_MS, BucketCounts } from "./time-buckets.js";
+import { registeredKind } from "./services.js";
+import { owes } from "./transaction.js";
 import type { FinishedOutcome, Transaction } from "./transaction.js";
 
 const EXPIRED: Lookup = Object.freeze({ kind: "expired" });
 const NONE: Lookup = Object.freeze({ kind: "none" });
-/** How the callers of services register: they are told what became of a branch, and never ask. */
-const SERVICE_PARTICIPANT_KINDS: ReadonlySet<string> = new Set(["http", "grpc"]);
 
 export class Tables {
   readonly limits: TxnLimits;
@@ -25,6 +25,8 @@ export class Tables {
   readonly registers = new Map<string, Register>();
   /** Those registers that are registrations of services; replaced when one changes. */
   services: ReadonlyMap<string, Register> = new Map();
+  /** By the service's name: its kind, of those that are registered and can be read. */
+  readonly serviceKinds = new Map<string, ServiceKind>();
   readonly participants = new Map<string, KnownParticipant>();
   readonly clients = new ClientMemories();
   floorMs = 0;
@@ -113,9 +115,8 @@ export class Tables {
   mayGoUnacknowledged({ decision, branches }: Transaction): boolean {
     if (decision?.decision !== "abort") return false;
     for (const branch of branches) {
-      if (branch.done || branch.vote === "read-only") continue;
-      const kind = this.participants.get(branch.participant)?.participantKind;
-      if (branch.kind === "tcc" || (kind !== undefined && SERVICE_PARTICIPANT_KINDS.has(kind))) return false;
+      if (!owes(branch, "abort")) continue;
+      if (branch.kind === "tcc" || this.#isService(branch.participant)) return false;
     }
     return true;
   }
@@ -231,7 +232,17 @@ export class Tables {
 
   #setRegister(register: Register): void {
     this.registers.set(register.name, register);
-    if (register.name.startsWith(SERVICE_PREFIX)) this.services = new Map(this.services).set(register.name, register);
+    if (!register.name.startsWith(SERVICE_PREFIX)) return;
+    this.services = new Map(this.services).set(register.name, register);
+    const service = register.name.slice(SERVICE_PREFIX.length);
+    const kind = registeredKind(register.value);
+    if (kind === undefined) this.serviceKinds.delete(service);
+    else this.serviceKinds.set(service, kind);
+  }
+
+  #isService(participant: string): boolean {
+    const kind = this.participants.get(participant)?.participantKind;
+    return this.featureLevel >= SERVICE_LEVEL && kind !== undefined && SERVICE_PARTICIPANT_KINDS.has(kind);
   }
 
   #uncount(before: Transaction): void {

@@ -54,3 +54,11 @@ export interface FinishedOutcome {
     readonly heuristic: string | undefined;
   }[];
 }
+
+/**
+ * Whether this branch still owes an acknowledgement. After commit only yes voters do. After abort every branch does but a read-only
+ * voter, which dropped out: a no voter answers at once, and a lost vote may have been a yes.
+ */
+export function owes(branch: BranchRecord, decision: Decision): boolean {
+  return !branch.done && (decision === "abort" ? branch.vote !== "read-only" : branch.vote === "yes");
+}

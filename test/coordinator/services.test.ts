@@ -6,7 +6,7 @@ import { newGid, serviceBytes, type ServiceSpec } from "../../src/base/index.js"
 import type { Answer } from "../../src/coordinator/index.js";
 import { asked, Desk } from "./desk.js";
 
-const SPEC: ServiceSpec = { url: "http://127.0.0.1:8080/quorate", kind: "tcc", deadlineMs: 5_000 };
+const SPEC: ServiceSpec = { url: "http://127.0.0.1:8080/quorate", kind: "2pc", deadlineMs: 5_000 };
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 
 /** The desk's `hotel` is a registered service, attached as instance 9. */
@@ -187,7 +187,7 @@ describe("a registration", () => {
     const refused = { kind: "error", code: "QUORATE_WRONG_STATE", message: expect.stringContaining(gid) as string };
     const attempts = (): void => {
       expect(put(desk, "service/hotel", new Uint8Array(0))).toMatchObject(refused);
-      expect(put(desk, "service/hotel", serviceBytes({ ...SPEC, kind: "2pc" }))).toMatchObject(refused);
+      expect(put(desk, "service/hotel", serviceBytes({ ...SPEC, kind: "tcc" }))).toMatchObject(refused);
     };
     desk.commit(gid, [asked("b2", "hotel")]);
     const [begin] = desk.proposed;

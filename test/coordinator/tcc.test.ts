@@ -88,6 +88,42 @@ describe("an instance that does not take the kind", () => {
     expect(desk.takeCalls()).toEqual(["7 rollback r1"]);
   });
 
+  test("is a no for it, and whoever attaches before the abort is applied is asked for nothing", () => {
+    const desk = new Desk();
+    const gid = desk.gid();
+    desk.commit(gid, [tried("r1")]);
+    desk.commitOne();
+    expect(desk.kinds).toEqual(["DECIDE abort vote-no"]);
+    desk.coordinator.instanceUp(5, "orders", "tcc", desk.nowMs, TCC);
+    desk.drain();
+    desk.pass(2_000);
+    desk.commitAll();
+    desk.pass(2_000);
+    desk.commitAll();
+    expect(desk.takeCalls()).toEqual([]);
+    expect(phasesOf(desk, gid)).toEqual(["r1 tcc done"]);
+  });
+
+  test("of a decided branch is said once, and the branch waits for one that does", () => {
+    const desk = deskOfTries();
+    const gid = desk.gid();
+    desk.commit(gid, [tried("r1")]);
+    desk.commitAll();
+    desk.vote(gid, "r1", "no", 5);
+    desk.commitAll();
+    desk.resign();
+    desk.coordinator.instanceDown(5, desk.nowMs);
+    desk.coordinator.instanceUp(6, "orders", "kv", desk.nowMs);
+    desk.establish();
+    desk.pass(60_000);
+    expect(desk.alarms.map(({ name, branch }) => `${name} ${branch}`)).toEqual(["branch-unsuited r1"]);
+    expect(desk.alarms[0]?.message).toContain("no attached instance takes that kind; attach one, or settle the branch");
+    desk.takeCalls();
+    desk.coordinator.instanceUp(7, "orders", "tcc", desk.nowMs, TCC);
+    desk.drain();
+    expect(desk.takeCalls()).toEqual(["7 rollback r1"]);
+  });
+
   test("is none after a failover either: an earlier leader may have known another one", () => {
     const desk = deskOfTries();
     const gid = desk.gid();

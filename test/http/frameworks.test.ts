@@ -227,19 +227,25 @@ describe("with a barrier", () => {
     }
   }
 
-  test("the handler runs inside it, with its handle, and may vote read-only", async () => {
+  test("the handler runs inside it, with its handle, and may vote read-only, again and again", async () => {
+    let marked = false;
     const call = vi.fn<CallBarrier<{ readonly db: string }>["call"]>(async (_, run) => {
+      if (marked) return { kind: "duplicate" };
       await run({ db: "open" });
+      // Reached only when the function comes back: a barrier takes its mark back when it throws.
+      marked = true;
       return { kind: "done" };
     });
     const handles: unknown[] = [];
-    const response = await once({ call }, (handle) => {
-      handles.push(handle);
-      return "read-only";
-    });
-    expect([response.status, await response.json()]).toEqual([200, { vote: "read-only" }]);
+    for (let i = 0; i < 2; i++) {
+      const response = await once({ call }, (handle) => {
+        handles.push(handle);
+        return "read-only";
+      });
+      expect([response.status, await response.json()]).toEqual([200, { vote: "read-only" }]);
+    }
     expect(call.mock.calls[0]?.[0]).toEqual(key);
-    expect(handles).toEqual([{ db: "open" }]);
+    expect(handles).toEqual([{ db: "open" }, { db: "open" }]);
   });
 
   test("a duplicate is done without the handler, a refusal is 409, an error is 500", async () => {

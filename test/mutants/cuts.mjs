@@ -88,7 +88,7 @@ export const CUT_MUTANTS = [
   {
     id: "63",
     rule: "A branch that voted read-only drops out: it is not told to commit, and owes nothing.",
-    edits: [{ file: "txn/decision.ts", find: 'branch.vote === "yes");\n}', replace: 'branch.vote !== "no");\n}' }],
+    edits: [{ file: "txn/transaction.ts", find: 'branch.vote === "yes");\n}', replace: 'branch.vote !== "no");\n}' }],
   },
   {
     id: "64",

@@ -56,8 +56,9 @@ export const TCC_MUTANTS = [
     edits: [
       {
         file: "coordinator/decider.ts",
-        find: "      if (branch.unsuited) {\n",
-        replace: '      if (branch.unsuited || (branch.branchKind === "tcc" && phase === "rollback" && branch.vote === undefined)) {\n',
+        find: "      if (branch.unsuited && branch.attempt === 0) {\n",
+        replace:
+          '      if ((branch.unsuited && branch.attempt === 0) || (branch.branchKind === "tcc" && phase === "rollback" && branch.vote === undefined)) {\n',
       },
     ],
   },
@@ -93,6 +94,30 @@ export const TCC_MUTANTS = [
   {
     id: "77",
     rule: "An abort is not forgotten while a branch that was tried has not acknowledged its cancel: nobody asks about it.",
-    edits: [{ file: "txn/tables.ts", find: 'if (branch.kind === "tcc" || (kind', replace: "if ((kind" }],
+    edits: [{ file: "txn/tables.ts", find: 'if (branch.kind === "tcc" || this', replace: "if (this" }],
+  },
+  {
+    id: "78",
+    rule: "A removal of a service and a branch of it that cross on their way do not both count: the log's order settles it, at apply.",
+    edits: [
+      {
+        file: "txn/services.ts",
+        find: "  if (before === undefined || next === before) return undefined;\n",
+        replace: "  if (before === undefined || next === before || next === undefined) return undefined;\n",
+      },
+    ],
+    tests: ["test/txn/services.test.ts"],
+  },
+  {
+    id: "79",
+    rule: "A branch that got its no because nobody attached takes its kind is asked of nobody who attaches later.",
+    edits: [
+      {
+        file: "coordinator/decider.ts",
+        find: "    this.#courier.settle(branch);\n    this.#decideIfReady(drive);\n  }\n",
+        replace: "    this.#decideIfReady(drive);\n  }\n",
+      },
+    ],
+    tests: ["test/coordinator/tcc.test.ts"],
   },
 ];

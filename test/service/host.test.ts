@@ -113,6 +113,18 @@ describe("a node", () => {
     for (const release of held) release();
   });
 
+  test("sends nothing that waited for its turn once it does not lead", async () => {
+    stub.handle = () => undefined;
+    const services = map(registered());
+    host.follow(3, services);
+    const instance = up[0]?.instance ?? 0;
+    for (const branch of ["b1", "b2", "b3", "b4"]) call(instance, "prepare", branch);
+    await expect.poll(() => stub.calls.length).toBe(2);
+    host.follow(undefined, services);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect(stub.calls.map(({ branch }) => branch)).toEqual(["b1", "b2"]);
+  });
+
   test("marks what is not yet, as opposed to failed", async () => {
     host.follow(3, map(registered()));
     stub.handle = ({ phase }, response) => answer(response, phase === "try" ? 425 : 500);

@@ -12,6 +12,7 @@ import { TccRefusal } from "./refusal.js";
 const NO_PAYLOAD = new Uint8Array(0);
 const YES: VoteResult = { vote: "yes", detail: "" };
 const DONE: SettleResult = { kind: "done" };
+const HEURISTICS = ["committed", "rolled-back", "mixed", "hazard"] as const;
 
 /** Throws QUORATE_INVALID_ARGUMENT naming the option that is missing or wrong. */
 export function tcc<Handle = undefined>(options: TccOptions<Handle>): Participant {
@@ -78,8 +79,8 @@ function missing(options: Readonly<Record<string, unknown>>): string | undefined
 }
 
 /** A barrier says of a call that contradicts what is done here what is in force instead. */
-function heuristicOf(error: unknown): "committed" | "rolled-back" | "hazard" | undefined {
+function heuristicOf(error: unknown): "committed" | "rolled-back" | "mixed" | "hazard" | undefined {
   if (typeof error !== "object" || error === null || !("heuristic" in error)) return undefined;
   const { heuristic } = error;
-  return heuristic === "committed" || heuristic === "rolled-back" || heuristic === "hazard" ? heuristic : undefined;
+  return HEURISTICS.find((known) => known === heuristic);
 }

@@ -92,6 +92,15 @@ describe("behind a barrier", () => {
     expect(await seats.rollback(other)).toEqual({ kind: "heuristic", outcome: "committed", detail: "confirmed before" });
   });
 
+  test.each(["committed", "rolled-back", "mixed", "hazard"] as const)(
+    "%s, said by the barrier, is an answer and not a failure",
+    async (outcome) => {
+      const call = (): Promise<never> => Promise.reject(Object.assign(new Error("contradicts"), { heuristic: outcome }));
+      const seats = tcc({ ...functions(), barrier: { call } } as unknown as TccOptions);
+      expect(await seats.commit(REF)).toEqual({ kind: "heuristic", outcome, detail: "contradicts" });
+    },
+  );
+
   test("an error of a function inside it comes out as it is", async () => {
     const down = new TccRefusal("no seats left");
     const seats = tcc({ ...functions(), try: () => Promise.reject(down), barrier: new Barrier() } as unknown as TccOptions);
