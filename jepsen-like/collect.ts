@@ -4,10 +4,10 @@
  * A read that fails is written as such: the verdict is then `unknown`, never `valid`.
  */
 import type { LedgerRow } from "../src/check/index.js";
-import { isQuorateError, type BranchSpec, type TransactionView } from "../src/index.js";
+import { isQuorateError, type TransactionView } from "../src/index.js";
 import { ledgerValue, recordValue, type TransactionRecord } from "./analysis/final-reads.js";
 import type { HistoryWriter } from "./history-writer.js";
-import { ACCOUNTS, BALANCE, type Resource } from "./participants/resource.js";
+import { ACCOUNTS, askedBranch, BALANCE, type Resource } from "./participants/resource.js";
 import { clientOf, type Stage } from "./workload/stage.js";
 
 const SETTLE_MS_MAX = 20_000;
@@ -16,17 +16,21 @@ const TOUCH_TIMEOUT_MS = 10_000;
 const LOOKUPS_AT_ONCE = 128;
 const ROWS_A_LINE = 200;
 
-/** Waits, bounded, until nothing is prepared or locked and the cluster owes nothing. What is left then is written. */
+/** Waits, bounded, until nothing is prepared, locked or reserved and the cluster owes nothing. What is left then is written. */
 export async function settle(stage: Stage, own: ReadonlySet<string>): Promise<void> {
   const { history, participants } = stage;
   const untilMs = performance.now() + SETTLE_MS_MAX;
   for (;;) {
     const left = await Promise.all(
-      participants.map(async (each) => ({ name: each.name, orphans: await each.orphans(), locks: await each.locks() })),
+      participants.map(async (each) => {
+        const reserved = each.reserved === undefined ? {} : { reserved: await each.reserved() };
+        return { name: each.name, at: { orphans: await each.orphans(), locks: await each.locks(), ...reserved } };
+      }),
     );
     const active = await activeOf(stage, own);
-    if ((active === 0 && left.every(({ orphans, locks }) => orphans === 0 && locks === 0)) || performance.now() > untilMs) {
-      for (const { name, orphans, locks } of left) say(history, "left", name, { orphans, locks });
+    const rest = active === 0 && left.every(({ at }) => Object.values(at).every((count) => count === 0));
+    if (rest || performance.now() > untilMs) {
+      for (const { name, at } of left) say(history, "left", name, at);
       say(history, "active", "", active);
       return;
     }
@@ -61,12 +65,7 @@ export async function touchAll(stage: Stage): Promise<void> {
   if (participants.length === 0) return;
   const client = clientOf(stage, 0);
   const gid = client.newGid();
-  const branches = participants.map(({ name, touchAll: payload }): BranchSpec => ({
-    id: name,
-    participant: name,
-    mode: "asked",
-    payload: payload(gid),
-  }));
+  const branches = participants.map((each) => askedBranch(each, each.name, each.touchAll()));
   try {
     const { decision, detail } = await client.commit(gid, branches, [], { timeoutMs: TOUCH_TIMEOUT_MS });
     say(history, "touched", gid, decision === "commit" ? decision : `${decision}: ${detail}`);

@@ -199,8 +199,8 @@ class Run<Cluster extends ClusterUnderTest> {
       await watch.stop();
     }
     this.#probe.writeOpen();
-    const { resolvedByInquiry, duplicates } = this.#observer;
-    this.#say("counts", { branches: this.#probe.resolved + this.#probe.open, resolvedByInquiry, duplicates });
+    const { resolvedByInquiry, duplicates, lateTries } = this.#observer;
+    this.#say("counts", { branches: this.#probe.resolved + this.#probe.open, resolvedByInquiry, duplicates, lateTries });
   }
 
   async #report(stage: Stage, epochBefore: number): Promise<RunReport> {
@@ -218,7 +218,8 @@ class Run<Cluster extends ClusterUnderTest> {
       faultsInjected: bands.length,
       faultsFelt: bands.filter(({ verified }) => verified).length,
     };
-    const thin = thinnessOf({ ...figures, ...judgement }, { ...this.#composition, ...workload });
+    const asks = stage.participants.some(({ branchKind }) => branchKind === "2pc");
+    const thin = thinnessOf({ ...figures, ...judgement }, { ...this.#composition, ...workload, asks });
     const why = [...(judgement.why === undefined ? [] : [judgement.why]), ...(thin.length > 0 ? [`too thin: ${thin.join("; ")}`] : [])];
     return {
       composition: this.#composition.name,

@@ -28,6 +28,8 @@ export interface Left {
   readonly participant: string;
   readonly orphans: number;
   readonly locks: number;
+  /** Of participants that reserve. */
+  readonly reserved: number | undefined;
 }
 
 export interface FinalReads {
@@ -43,7 +45,15 @@ export interface FinalReads {
   readonly touched: string | undefined;
   /** Reads that failed. */
   readonly unread: readonly string[];
-  readonly counts: { readonly branches: number; readonly resolvedByInquiry: number; readonly duplicates: number } | undefined;
+  readonly counts:
+    | {
+        readonly branches: number;
+        readonly resolvedByInquiry: number;
+        readonly duplicates: number;
+        /** Tries that came after their cancel. */
+        readonly lateTries: number;
+      }
+    | undefined;
 }
 
 type Row = readonly [gid: string, branch: string, effects: number];
@@ -91,7 +101,12 @@ export function finalReads(history: readonly HistoryEvent[]): FinalReads | undef
         books.push({ participant: key, total: Number(of["total"]), lowest: Number(of["lowest"]), expected: Number(of["expected"]) });
         break;
       case "left":
-        left.push({ participant: key, orphans: Number(of["orphans"]), locks: Number(of["locks"]) });
+        left.push({
+          participant: key,
+          orphans: Number(of["orphans"]),
+          locks: Number(of["locks"]),
+          reserved: of["reserved"] === undefined ? undefined : Number(of["reserved"]),
+        });
         break;
       case "active":
         active = Number(value);
@@ -107,6 +122,7 @@ export function finalReads(history: readonly HistoryEvent[]): FinalReads | undef
           branches: Number(of["branches"]),
           resolvedByInquiry: Number(of["resolvedByInquiry"]),
           duplicates: Number(of["duplicates"]),
+          lateTries: Number(of["lateTries"] ?? 0),
         };
         break;
       default:

@@ -21,6 +21,8 @@ const PROMISES = {
   "I4-branches": ["no branch that a client sent is lost, none appears that nobody sent", "transactions"],
   "I5-in-doubt": ["no branch stays in doubt long while a majority is connected", "branches in doubt"],
   "I6-duplicate": ["every effect happens once, however often its call arrives", "ledger rows and repeated calls"],
+  "I7-confirm": ["what was tried is confirmed once where the log commits it, and nowhere else", "confirmed branches"],
+  "I8-reserve": ["nothing is left reserved at the end", "participants that reserve"],
   "I9-conservation": ["money is neither made nor lost, and no account is overdrawn", "participants"],
   "I10-orphan": ["nothing is left prepared or open at the end", "places: participants, the cluster"],
   "I11-lock": ["nothing is left locked at the end: every account can be written", "places: participants, all their accounts together"],

@@ -7,9 +7,11 @@ import {
   checkAcknowledged,
   checkAnswers,
   checkAppends,
+  checkConfirms,
   checkConservation,
   checkLedger,
   checkRegisters,
+  checkReserves,
   operations,
   type HistoryEvent,
   type Violation,
@@ -41,8 +43,12 @@ export interface Judgement {
   readonly resolvedByInquiry: number;
   /** Calls to participants that were delivered again. */
   readonly duplicates: number;
+  /** Tries that came after their cancel, and were refused. */
+  readonly lateTries: number;
   readonly orphans: number;
   readonly locks: number;
+  /** At participants that reserve, in all. */
+  readonly reserved: number;
   readonly doubt: LongestDoubt;
   readonly footprints: readonly NodeFootprint[];
 }
@@ -107,8 +113,10 @@ export function judge(history: readonly HistoryEvent[]): Judgement {
     registerOperations: registerOperations.length,
     resolvedByInquiry: reads?.counts?.resolvedByInquiry ?? 0,
     duplicates: reads?.counts?.duplicates ?? 0,
+    lateTries: reads?.counts?.lateTries ?? 0,
     orphans: (reads?.left ?? []).reduce((sum, { orphans }) => sum + orphans, 0),
     locks: (reads?.left ?? []).reduce((sum, { locks }) => sum + locks, 0),
+    reserved: (reads?.left ?? []).reduce((sum, { reserved = 0 }) => sum + reserved, 0),
     doubt,
     footprints: footprints(samples),
   };
@@ -149,13 +157,16 @@ function judgeBooks(told: readonly HistoryEvent[], reads: FinalReads): Part {
   const known = new Set(told.filter(({ type, f }) => type === "invoke" && f !== "status").map(({ key }) => key));
   const phantom = rows.find(({ gid }) => !known.has(gid));
   const expected = books.reduce((sum, each) => sum + each.expected, 0);
+  const reserves = left.flatMap(({ participant, reserved }) => (reserved === undefined ? [] : [{ participant, reserved }]));
+  const services = new Set(reserves.map(({ participant }) => participant));
   const violations: Violation[] = [
     ...branches.violations,
     ...(phantom === undefined
       ? []
       : [{ invariant: "I4-phantom", message: `${phantom.gid} took effect at ${phantom.participant}, and no client sent it` }]),
     // Of reads that are not complete only what was read can be judged: a row that is missing may not have been read.
-    ...(complete ? [...checkLedger(facts, rows), ...checkAcknowledged(told, facts, rows)] : []),
+    ...(complete ? [...checkLedger(facts, rows), ...checkConfirms(facts, services, rows), ...checkAcknowledged(told, facts, rows)] : []),
+    ...checkReserves(reserves),
     ...(books.length > 0 && complete ? checkConservation(books, expected) : []),
     ...books.flatMap(({ participant, lowest }) =>
       lowest < 0 ? [{ invariant: "I9-conservation", message: `an account of ${participant} holds ${lowest}` }] : [],
@@ -182,6 +193,8 @@ function judgeBooks(told: readonly HistoryEvent[], reads: FinalReads): Part {
       "I4-phantom": complete ? rows.length : 0,
       "I4-branches": branches.compared,
       "I6-duplicate": complete ? rows.length + (reads.counts?.duplicates ?? 0) : 0,
+      "I7-confirm": complete ? rows.filter(({ participant }) => services.has(participant)).length : 0,
+      "I8-reserve": reserves.length,
       "I9-conservation": complete ? books.length : 0,
       "I10-orphan": left.length + (active === undefined ? 0 : 1),
       "I11-lock": left.length + (touched === undefined ? 0 : 1),

@@ -18,6 +18,8 @@ export interface Thickness {
   readonly resolvedByInquiry: number;
   /** Calls to participants that were delivered again. */
   readonly duplicates: number;
+  /** Tries that came after their cancel. */
+  readonly lateTries: number;
 }
 
 /** What the run was meant to do. */
@@ -28,10 +30,15 @@ export interface Aim {
   /** Transactions, not only registers. */
   readonly decides: boolean;
   readonly duplicates: boolean;
+  /** Tries are to come after their cancels. */
+  readonly reorders: boolean;
+  /** Some participant can ask for an outcome; one that reserves is told it. */
+  readonly asks: boolean;
 }
 
 export const OPERATIONS_MIN = 500;
 export const DUPLICATES_MIN = 200;
+export const LATE_TRIES_MIN = 10;
 export const OUTCOME_SHARE_MIN = 0.1;
 export const LEADER_CHANGE_EVERY_S = 20;
 
@@ -45,9 +52,11 @@ export function thinnessOf(run: Thickness, aim: Aim): readonly string[] {
   const needed = Math.max(1, Math.floor(run.faultSeconds / LEADER_CHANGE_EVERY_S));
   if (aim.movesLeader && run.leaderChanges < needed)
     why.push(`${run.leaderChanges} leader changes in ${run.faultSeconds.toFixed(0)} s of faults, ${needed} are needed`);
-  if (aim.leavesDoubt && aim.decides && run.resolvedByInquiry === 0) why.push("no participant had to ask for an outcome");
+  if (aim.leavesDoubt && aim.decides && aim.asks && run.resolvedByInquiry === 0) why.push("no participant had to ask for an outcome");
   if (aim.duplicates && run.duplicates < DUPLICATES_MIN)
     why.push(`${run.duplicates} calls were delivered again, ${DUPLICATES_MIN} are needed`);
+  if (aim.reorders && run.lateTries < LATE_TRIES_MIN)
+    why.push(`${run.lateTries} tries came after their cancel, ${LATE_TRIES_MIN} are needed`);
   return why;
 }
 

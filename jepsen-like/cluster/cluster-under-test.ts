@@ -25,6 +25,8 @@ export interface ClusterUnderTest {
   readonly endpoints: string;
   /** Where participants must dial a node's client address; an address that is absent is dialed as it is. */
   readonly participantRoutes: Readonly<Record<string, string>>;
+  /** An address of this machine at which the nodes can call a service; undefined: not known. */
+  readonly servicesHost: string | undefined;
   /** `host:port` at which clients in this process dial one node. */
   clientAddress(id: NodeId): string;
   /** As the clients see it: the one with the highest epoch wins. */

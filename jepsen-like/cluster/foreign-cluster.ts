@@ -7,6 +7,8 @@ import { leaderSeenBy, type ClusterUnderTest, type Leadership, type NodeSight } 
 const STATUS_TIMEOUT_MS = 1_000;
 const HEALED_TIMEOUT_MS = 60_000;
 
+const LOOPBACK = /^(127\.\d+\.\d+\.\d+|localhost|\[::1\]):\d+$/;
+
 interface Member {
   readonly id: NodeId;
   readonly address: string;
@@ -38,6 +40,11 @@ export class ForeignCluster implements ClusterUnderTest {
 
   get nodes(): readonly NodeId[] {
     return this.#members.map(({ id }) => id);
+  }
+
+  /** Nodes on this machine: by the addresses under which they were seen. */
+  get servicesHost(): string | undefined {
+    return this.#members.every(({ address }) => LOOPBACK.test(address)) ? "127.0.0.1" : undefined;
   }
 
   clientAddress(id: NodeId): string {

@@ -70,6 +70,10 @@ export class TestCluster implements ClusterUnderTest {
     return this.network.routes("participants");
   }
 
+  get servicesHost(): string {
+    return this.network.servicesHost;
+  }
+
   clientAddress(id: NodeId): string {
     const { clientAddress } = this.cluster.node(id);
     return this.network.routes("clients")[clientAddress] ?? clientAddress;

@@ -66,7 +66,7 @@ export const databaseKill: Composition<ClusterUnderTest> = {
   ...base,
   name: "database-kill",
   summary:
-    "kill -9 of a PostgreSQL server and all its backends under load, started again after 0.1 to 1.5 s; prepared transactions must survive and be settled; felt when the server is gone",
+    "kill -9 of a database server (PostgreSQL, MariaDB) and all its backends under load, started again after 0.1 to 1.5 s; prepared transactions must survive and be settled; felt when the server is gone",
   leavesDoubt: false,
   breaks: "databases",
   episode: (ground) => {
@@ -87,7 +87,7 @@ export const databaseKill: Composition<ClusterUnderTest> = {
 export const databasePause: Composition<ClusterUnderTest> = {
   ...base,
   name: "database-pause",
-  summary: "SIGSTOP of a PostgreSQL server and all its backends for 0.3, 1.5 or 5 s; felt when the kernel shows the server stopped",
+  summary: "SIGSTOP of a database server and all its backends for 0.3, 1.5 or 5 s; felt when the kernel shows the server stopped",
   leavesDoubt: false,
   breaks: "databases",
   episode: (ground) => {

@@ -45,6 +45,7 @@ export class NamespaceNetwork implements Network {
   readonly kind = "namespaces";
   readonly abilities: ReadonlySet<NetworkAbility> = new Set<NetworkAbility>(["cable"]);
   readonly sites: readonly NodeSite[];
+  readonly servicesHost = addressOf("b", "harness");
   readonly #run: string;
   readonly #nodes: readonly NodeId[];
   #grudges: readonly Grudge[] = [];

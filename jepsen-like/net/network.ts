@@ -49,6 +49,8 @@ export interface Network {
   readonly sites: readonly NodeSite[];
   /** Options of `quorate start` that only this node gets. */
   nodeArgs(node: NodeId): readonly string[];
+  /** Where nodes reach participants that take calls, by the link that participants reach them by if the network has such a place. */
+  readonly servicesHost: string;
   /** Where clients, or participants, must dial a node's client address; an address that is absent is dialed as it is. */
   routes(side: Outside): Readonly<Record<string, string>>;
   /** These grudges from now on, all at once, and no others. */

@@ -33,6 +33,8 @@ export class ProxyNetwork implements Network {
   readonly kind = "proxies";
   readonly abilities: ReadonlySet<NetworkAbility> = new Set<NetworkAbility>(["delay"]);
   readonly sites: readonly NodeSite[];
+  /** One address for all nodes, so no link that could be cut for one of them: calls to services get through every partition here. */
+  readonly servicesHost = HOST;
   readonly #nodes: readonly NodeId[];
   /** By who dials and who is dialed. */
   readonly #proxies = new Map<string, LinkProxy>();

@@ -6,9 +6,8 @@
 import { join } from "node:path";
 import type { LedgerRow } from "../../src/check/index.js";
 import { kvPayload, type KvEntry, type KvOperation } from "../../src/participant/kv/index.js";
-import type { Observer } from "./observer.js";
 import { ParticipantProcess } from "./participant-process.js";
-import { ACCOUNTS, type Resource, type Work } from "./resource.js";
+import { ACCOUNTS, type Resource, type ResourceOptions, type Work } from "./resource.js";
 
 const LEDGER = "ledger/";
 export const ACCOUNT = "acct/";
@@ -16,19 +15,8 @@ const PAGE = 2_000;
 /** Sorts after every key that is written here. */
 const END = "\uffff";
 
-export interface KvResourceOptions {
-  readonly name: string;
-  /** Holds the store's folder and the process's log. */
-  readonly dir: string;
-  readonly endpoints: string;
-  /** Where these and other addresses of nodes are dialed from here, where that is elsewhere. */
-  readonly routes: Readonly<Record<string, string>>;
-  readonly duplicatesSeed: string | undefined;
-  readonly observer: Observer;
-}
-
 /** Not started. */
-export function kvResource({ name, dir, endpoints, routes, duplicatesSeed, observer }: KvResourceOptions): Resource {
+export function kvResource({ name, dir, endpoints, routes, duplicatesSeed, observer }: ResourceOptions): Resource {
   const process = new ParticipantProcess(
     { name, endpoints, routes, store: { kind: "kv", dir: join(dir, name) }, duplicatesSeed },
     join(dir, `${name}.log`),
@@ -48,9 +36,10 @@ export function kvResource({ name, dir, endpoints, routes, duplicatesSeed, obser
     kind: "kv",
     process,
     database: undefined,
-    brought: undefined,
+    branchKind: "2pc",
     payload: (work) => kvPayload(operations(work)),
-    work: () => Promise.reject(new RangeError("the key-value participant takes no brought branches")),
+    bring: undefined,
+    start: () => Promise.resolve(),
     touchAll: () => kvPayload(Array.from({ length: ACCOUNTS }, (_, n) => ({ op: "add" as const, key: `${ACCOUNT}${n}`, delta: 0 }))),
     reads: (ref) => process.ask("reads", ref),
     ledger: async function* () {
@@ -67,6 +56,7 @@ export function kvResource({ name, dir, endpoints, routes, duplicatesSeed, obser
     },
     orphans: async () => (await process.ask("inDoubt", {})).length,
     locks: () => process.ask("held", {}),
+    reserved: undefined,
     leaving: () => observer.probe.left(name),
     returned: () => observer.probe.back(name, undefined, globalThis.process.hrtime.bigint()),
     close: () => process.kill9(),

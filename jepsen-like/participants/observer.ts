@@ -11,6 +11,7 @@ export class Observer {
   readonly #history: HistoryWriter;
   #resolvedByInquiry = 0;
   #duplicates = 0;
+  #lateTries = 0;
 
   constructor(history: HistoryWriter, probe: DoubtProbe) {
     this.#history = history;
@@ -25,6 +26,11 @@ export class Observer {
   /** Calls of the participant contract that were delivered again. */
   get duplicates(): number {
     return this.#duplicates;
+  }
+
+  /** Tries that came after their cancel. */
+  get lateTries(): number {
+    return this.#lateTries;
   }
 
   /** `doubts`: whether the process's own word on votes and outcomes is what doubts are measured by. */
@@ -69,6 +75,9 @@ export class Observer {
       case "duplicate":
         this.#duplicates += 1;
         if (event.problem !== undefined) this.problem(participant, "duplicate", event.problem);
+        return;
+      case "late-try":
+        this.#lateTries += 1;
         return;
     }
   }

@@ -2,15 +2,19 @@
  * The participants of one run: made, served by processes of their own, funded, and gone at the end.
  */
 import { join } from "node:path";
+import { must, QuorateError } from "../../src/base/index.js";
+import { isFree } from "../../src/cli/ports.js";
 import { kvPayload } from "../../src/participant/kv/index.js";
 import type { Quorate } from "../../src/index.js";
 import type { ClusterUnderTest } from "../cluster/cluster-under-test.js";
 import { newRunFolder, removeRunFolder } from "../run-folder.js";
 import type { ResourceWish } from "../workload/stage.js";
 import { ACCOUNT, kvResource } from "./kv-resource.js";
+import { mariadbResource } from "./mariadb-resource.js";
 import type { Observer } from "./observer.js";
 import { postgresResource } from "./postgres-resource.js";
-import { ACCOUNTS, BALANCE, type Resource } from "./resource.js";
+import { reserveResource } from "./reserve-resource.js";
+import { ACCOUNTS, BALANCE, type Resource, type ResourceKind, type ResourceOptions } from "./resource.js";
 
 export interface Participants {
   readonly list: readonly Resource[];
@@ -28,13 +32,20 @@ export interface ParticipantsOptions {
   readonly suffix: string;
 }
 
-/** Resolves when the leader has all of them and every account holds its balance. */
+/** Below the ports that the kernel gives to whoever asks for any: a service must find its own again after it was killed. */
+const SERVICE_PORTS = { first: 17_400, count: 200 } as const;
+
+/**
+ * Resolves when the leader has all of them and every account holds its balance. Throws RangeError for a service that the cluster cannot
+ * be expected to reach.
+ */
 export async function openParticipants(options: ParticipantsOptions): Promise<Participants> {
   const { wishes, cluster, client, duplicatesSeed, observer, suffix } = options;
   const dir = newRunFolder("participants");
   const list: Resource[] = [];
   const close = async (): Promise<void> => {
     for (const each of list) await each.close();
+    for (const { name, kind } of list) if (kind === "tcc-service") await client.removeService(name).catch(() => undefined);
     removeRunFolder(dir);
   };
   try {
@@ -47,17 +58,49 @@ export async function openParticipants(options: ParticipantsOptions): Promise<Pa
         duplicatesSeed,
         observer,
       };
-      list.push(kind === "kv" ? kvResource(of) : await postgresResource(of));
+      list.push(await makeResource(kind, of, cluster));
     }
     for (const { process } of list) process.launch();
     for (const { process } of list) await process.ready();
-    for (const { brought } of list) await brought?.start(client.clusterId ?? "");
+    for (const each of list) await each.start(must(client.clusterId, "the cluster's id after connect"));
     await fundKv(client, list);
   } catch (error) {
     await close();
     throw error;
   }
   return { list, logFiles: list.map(({ name }) => join(dir, `${name}.log`)), close };
+}
+
+async function makeResource(kind: ResourceKind, options: ResourceOptions, cluster: ClusterUnderTest): Promise<Resource> {
+  switch (kind) {
+    case "kv":
+      return kvResource(options);
+    case "postgres":
+      return postgresResource(options);
+    case "mariadb":
+      return mariadbResource(options);
+    case "tcc":
+      return reserveResource(options, undefined);
+    case "tcc-service": {
+      const host = cluster.servicesHost;
+      if (host === undefined)
+        throw new RangeError(
+          `the service ${options.name} of this workload runs on this machine and takes calls on a loopback address, where a cluster at ${cluster.endpoints} cannot be expected to reach it; choose another workload, or a cluster on this machine`,
+        );
+      return reserveResource(options, { host, port: await freeServicePort(host) });
+    }
+  }
+}
+
+/** From a place of this process's own, so that two services of one run, and two runs, seldom look at the same. */
+async function freeServicePort(host: string): Promise<number> {
+  const { first, count } = SERVICE_PORTS;
+  const start = process.pid % count;
+  for (let i = 0; i < count; i++) {
+    const port = first + ((start + i) % count);
+    if (await isFree(port, host)) return port;
+  }
+  throw new QuorateError("QUORATE_PARTICIPANT_SETUP", `no free port for a service: all of ${first} to ${first + count - 1} are in use`);
 }
 
 /** Waits until the stores show it: the promise resolves with the decision, the participants follow. */

@@ -1,47 +1,30 @@
 /**
  * A PostgreSQL participant under test: a real server of its own, tables `account` and `ledger`, asked and brought branches.
  *
- * Doubts are read from `pg_prepared_xacts` over the server's own Unix socket, which no fault of ours touches: a branch that a client
- * prepared itself is in doubt there as well.
+ * Its books and doubts are read over the server's own Unix socket.
  */
-import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import type pg from "pg";
 import type { LedgerRow } from "../../src/check/index.js";
 import { openPostgres } from "../../src/cli/postgres-participant.js";
-import { parseXid, postgresPayload, XID_PREFIX, type PostgresHandle, type SqlStatement } from "../../src/participant/postgres/index.js";
+import { parseXid, postgresPayload, XID_PREFIX, type SqlStatement } from "../../src/participant/postgres/index.js";
 import { startPostgres, type PostgresServer } from "../../src/testing/index.js";
-import { branchOf, type Observer } from "./observer.js";
+import { databaseServer } from "./database-server.js";
+import { branchOf } from "./observer.js";
 import { ParticipantProcess } from "./participant-process.js";
-import { ACCOUNTS, BALANCE, type DatabaseServer, type Resource, type Work } from "./resource.js";
+import { watchPrepared } from "./prepared-watch.js";
+import { ACCOUNTS, BALANCE, type Resource, type ResourceOptions, type Work } from "./resource.js";
 
-const POLL_MS = 100;
-const POLL_TIMEOUT_MS = 2_000;
+const LOOK_TIMEOUT_MS = 2_000;
 const PAGE = 5_000;
 const SETTINGS = { maxPreparedTransactions: 256, maxConnections: 80 };
 
-export interface PostgresResourceOptions {
-  readonly name: string;
-  readonly dir: string;
-  readonly endpoints: string;
-  /** Where these and other addresses of nodes are dialed from here, where that is elsewhere. */
-  readonly routes: Readonly<Record<string, string>>;
-  readonly duplicatesSeed: string | undefined;
-  readonly observer: Observer;
-}
-
 /** Starts the server and makes the tables; the participant's process is not started. Throws QUORATE_PARTICIPANT_SETUP where PostgreSQL is missing. */
-export async function postgresResource({
-  name,
-  dir,
-  endpoints,
-  routes,
-  duplicatesSeed,
-  observer,
-}: PostgresResourceOptions): Promise<Resource> {
+export async function postgresResource(options: ResourceOptions): Promise<Resource> {
+  const { name, dir, endpoints, routes, duplicatesSeed, observer } = options;
   const server = await startPostgres(SETTINGS);
   const { default: driver } = await import("pg");
-  const own = new driver.Pool({ ...overSocket(server), max: 3, connectionTimeoutMillis: POLL_TIMEOUT_MS });
+  const own = new driver.Pool({ ...overSocket(server), max: 3, connectionTimeoutMillis: LOOK_TIMEOUT_MS });
   // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
   own.on("error", () => undefined);
   await own.query("create table account (id int primary key, balance bigint not null check (balance >= 0))");
@@ -53,20 +36,22 @@ export async function postgresResource({
     join(dir, `${name}.log`),
     observer.listener(name, false),
   );
-  const watch = watchPrepared(name, own, observer);
+  const watch = watchPrepared(name, observer, () => prepared(own));
   const count = async (sql: string): Promise<number> => Number((await own.query<{ n: string }>(sql)).rows[0]?.n ?? 0);
   return {
     name,
     kind: "postgres",
     process,
     database: databaseServer(server),
-    brought: brought.participant,
+    branchKind: "2pc",
     payload: (work) => postgresPayload(statements(work)),
-    work: async (handle: PostgresHandle, work: Work) => {
-      // The database's own default waits for a lock for ever.
-      await handle.query("set local lock_timeout = '1s'");
-      for (const { sql, params } of statements(work)) await handle.query(sql, [...(params ?? [])]);
-    },
+    bring: (tx, work) =>
+      tx.on(brought.participant, async (handle) => {
+        // The database's own default waits for a lock for ever.
+        await handle.query("set local lock_timeout = '1s'");
+        for (const { sql, params } of statements(work)) await handle.query(sql, [...(params ?? [])]);
+      }),
+    start: (clusterId) => brought.participant.start(clusterId),
     touchAll: () => postgresPayload([{ sql: "update account set balance = balance + 0", rows: ACCOUNTS }]),
     reads: () => Promise.resolve(undefined),
     ledger: async function* () {
@@ -89,6 +74,7 @@ export async function postgresResource({
     orphans: () => count(`select count(*) as n from pg_prepared_xacts where starts_with(gid, '${XID_PREFIX}')`),
     // Locks of a prepared transaction have no process.
     locks: () => count("select count(*) as n from pg_locks where pid is null"),
+    reserved: undefined,
     leaving: () => observer.probe.left(name),
     returned: () => watch.reset(),
     close: async () => {
@@ -121,99 +107,14 @@ interface Prepared {
   readonly agoMs: string;
 }
 
-/** Looks every 100 ms; a branch was settled between the last look that saw it and the one that does not. */
-function watchPrepared(
-  name: string,
-  pool: pg.Pool,
-  { probe }: Observer,
-): { readonly stop: () => Promise<void>; readonly reset: () => void } {
-  let stopped = false;
-  let fresh = false;
-  let before = new Set<string>();
-  const look = async (): Promise<void> => {
-    const { rows } = await pool.query<Prepared>(
-      `select gid, extract(epoch from clock_timestamp() - prepared) * 1000 as "agoMs" from pg_prepared_xacts where starts_with(gid, '${XID_PREFIX}')`,
-    );
-    const nowNs = process.hrtime.bigint();
-    const now = new Map(
-      rows.flatMap(({ gid, agoMs }) => {
-        const ref = parseXid(gid)?.ref;
-        return ref === undefined ? [] : [[branchOf(ref), BigInt(Math.max(0, Math.round(Number(agoMs) * 1e6)))] as const];
-      }),
-    );
-    if (fresh) {
-      fresh = false;
-      probe.back(name, [...now.keys()], nowNs);
-    } else {
-      for (const branch of before) if (!now.has(branch)) probe.outcome(name, branch, nowNs);
-      for (const [branch, agoNs] of now) probe.yes(name, branch, nowNs - agoNs);
-    }
-    before = new Set(now.keys());
-  };
-  const loop = (async () => {
-    while (!stopped) {
-      // A server that is down or frozen does not answer; the next look sees what it knows then.
-      await look().catch(() => undefined);
-      await new Promise((resolve) => setTimeout(resolve, POLL_MS));
-    }
-  })();
-  return {
-    stop: async () => {
-      stopped = true;
-      await loop;
-    },
-    reset: () => {
-      fresh = true;
-    },
-  };
-}
-
-function databaseServer(server: PostgresServer): DatabaseServer {
-  const frozen = new Set<number>();
-  return {
-    get pid() {
-      return server.pid;
-    },
-    get frozen() {
-      return server.pid !== undefined && stateOf(server.pid) === "T";
-    },
-    kill9: () => server.kill9(),
-    restart: () => server.restart(),
-    freeze: () => {
-      const { pid } = server;
-      if (pid === undefined) return;
-      for (const each of [pid, ...childrenOf(pid)]) if (signal(each, "SIGSTOP")) frozen.add(each);
-    },
-    thaw: () => {
-      for (const each of frozen) signal(each, "SIGCONT");
-      frozen.clear();
-    },
-  };
-}
-
-function signal(pid: number, name: NodeJS.Signals): boolean {
-  try {
-    return process.kill(pid, name);
-  } catch {
-    return false;
-  }
-}
-
-/** By the kernel's word: "T" is stopped. */
-function stateOf(pid: number): string | undefined {
-  return statOf(String(pid))?.[0];
-}
-
-function childrenOf(pid: number): readonly number[] {
-  return readdirSync("/proc").flatMap((entry) => (/^\d+$/.test(entry) && Number(statOf(entry)?.[1]) === pid ? [Number(entry)] : []));
-}
-
-/** State, parent and what follows: after the name, which may hold anything. */
-function statOf(entry: string): readonly string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return undefined;
-  }
+async function prepared(pool: pg.Pool): Promise<ReadonlyMap<string, bigint>> {
+  const { rows } = await pool.query<Prepared>(
+    `select gid, extract(epoch from clock_timestamp() - prepared) * 1000 as "agoMs" from pg_prepared_xacts where starts_with(gid, '${XID_PREFIX}')`,
+  );
+  return new Map(
+    rows.flatMap(({ gid, agoMs }) => {
+      const ref = parseXid(gid)?.ref;
+      return ref === undefined ? [] : [[branchOf(ref), BigInt(Math.max(0, Math.round(Number(agoMs) * 1e6)))] as const];
+    }),
+  );
 }

@@ -90,6 +90,7 @@ function figures(report: RunReport): readonly (readonly [name: string, value: st
     ["to a decision: p50 / p99 / p999, ms", latency(report)],
     ...(report.registerOperations > 0 ? [["register operations", count(report.registerOperations)] as const] : []),
     ...(report.duplicates > 0 ? [["calls delivered again", count(report.duplicates)] as const] : []),
+    ...(report.lateTries > 0 ? [["tries after their cancel, refused", count(report.lateTries)] as const] : []),
     ["longest doubt with a majority", ms(report.doubt.withMajorityMs)],
     ["nodes, clients, seconds", `${report.nodes}, ${report.workers}, ${report.seconds}`],
   ];

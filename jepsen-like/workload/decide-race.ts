@@ -2,7 +2,7 @@
  * Three clients on three nodes about one transaction at once: one commits, one aborts, one asks. Whatever comes of it, everybody must
  * be told the same, for ever.
  */
-import type { BranchSpec } from "../../src/index.js";
+import { askedBranch } from "../participants/resource.js";
 import { decide, Process, status, TRANSACTION_TIMEOUT_MS } from "./operations.js";
 import { clientOf, type Part, type Stage, type Step } from "./stage.js";
 import { listOf } from "./transfers.js";
@@ -25,12 +25,9 @@ function step(stage: Stage, slot: number, [committer, aborter, asker]: readonly 
     const gid = clientOf(stage, slot).newGid();
     const voices = prng.shuffle(stage.voices);
     const [one = prng.pick(voices), two = one, three = one] = voices;
-    const branches = participants.slice(0, 2).map(({ name, payload }): BranchSpec => ({
-      id: name,
-      participant: name,
-      mode: "asked",
-      payload: payload({ gid, branch: name, move: undefined, doomed: false }),
-    }));
+    const branches = participants
+      .slice(0, 2)
+      .map((each) => askedBranch(each, each.name, each.payload({ gid, branch: each.name, move: undefined, doomed: false })));
     const commit = { kind: "commit", gid, client: "", timeoutMs: TRANSACTION_TIMEOUT_MS, branches, votes: [] } as const;
     const abortAfterMs = prng.int(0, ABORT_DELAY_MS_MAX);
     await Promise.all([

@@ -5,6 +5,7 @@
 import type { BranchSpec, Quorate } from "../../src/index.js";
 import { must } from "../../src/base/index.js";
 import { isQuorateError } from "../../src/index.js";
+import { askedBranch } from "../participants/resource.js";
 import { decide, Process, TRANSACTION_TIMEOUT_MS } from "./operations.js";
 import { clientOf, type Part, type Stage, type Step } from "./stage.js";
 import { listOf } from "./transfers.js";
@@ -38,9 +39,9 @@ function step(stage: Stage, { own, other, process, racer }: Actors): Step {
     const gid = own.newGid();
     const doomed = prng.chance(DOOMED_CHANCE) ? prng.int(0, BRANCHES_MAX - 1) : undefined;
     const branches = Array.from({ length: prng.int(1, BRANCHES_MAX) }, (_, i): BranchSpec => {
-      const { name, payload } = prng.pick(participants);
+      const participant = prng.pick(participants);
       const branch = `b${i}`;
-      return { id: branch, participant: name, mode: "asked", payload: payload({ gid, branch, move: undefined, doomed: i === doomed }) };
+      return askedBranch(participant, branch, participant.payload({ gid, branch, move: undefined, doomed: i === doomed }));
     });
     const commit = (): Promise<string | undefined> =>
       decide(process, gid, "commit", listOf(branches), () => own.commit(gid, branches, [], options));
@@ -55,12 +56,7 @@ function step(stage: Stage, { own, other, process, racer }: Actors): Step {
     if (style === "enlisted") return void ((await commit()) ?? (await abort()));
     // Either the late branch is in the list of the commit's record or the enlistment failed; never is it lost in between.
     const late = must(participants[0], "a participant");
-    const latecomer: BranchSpec = {
-      id: "late",
-      participant: late.name,
-      mode: "asked",
-      payload: late.payload({ gid, branch: "late", move: undefined, doomed: false }),
-    };
+    const latecomer = askedBranch(late, "late", late.payload({ gid, branch: "late", move: undefined, doomed: false }));
     const [told] = await Promise.all([commit(), enlist(racer, other, gid, latecomer)]);
     // Refused because of the latecomer, or not answered: what is open keeps its branches' locks until somebody ends it.
     if (told === undefined) await abort();

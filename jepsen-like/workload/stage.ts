@@ -5,7 +5,7 @@ import type { Prng } from "../../src/base/index.js";
 import type { Quorate } from "../../src/index.js";
 import type { ClusterUnderTest } from "../cluster/cluster-under-test.js";
 import type { HistoryWriter } from "../history-writer.js";
-import type { Resource } from "../participants/resource.js";
+import type { Resource, ResourceKind } from "../participants/resource.js";
 import type { NodeVoice } from "./node-voice.js";
 
 export interface Stage {
@@ -20,7 +20,7 @@ export interface Stage {
 
 export interface ResourceWish {
   readonly name: string;
-  readonly kind: "kv" | "postgres";
+  readonly kind: ResourceKind;
 }
 
 /** One kind of traffic. */
@@ -42,6 +42,8 @@ export interface Workload {
   readonly participants: readonly ResourceWish[];
   /** Calls of the participant contract are delivered up to three times more. */
   readonly duplicates: boolean;
+  /** And so late that tries come after their cancels: of participants that reserve. */
+  readonly reorders: boolean;
   /** Workers by part, in proportion. */
   readonly parts: readonly { readonly part: Part; readonly share: number }[];
   /** Transactions are what it is about; otherwise only registers. */

@@ -1,13 +1,13 @@
 /**
- * Transfers between two banks, some of which must abort, some raced by an abort from another client, and status reads on all nodes.
+ * Transfers between banks, some of which must abort, some raced by an abort from another client, and status reads on all nodes.
  *
- * The first participant pays, the second receives. With accounts enough for everybody transfers do not wait for each other; a fifth of
- * them share accounts, so that locks are fought for.
+ * One bank pays, the others receive: two banks take part, in turns where there are more, and now and then all of them. With accounts
+ * enough for everybody transfers do not wait for each other; a fifth of them share accounts, so that locks are fought for.
  */
 import { must } from "../../src/base/index.js";
 import type { BranchSpec, Quorate } from "../../src/index.js";
 import { isQuorateError } from "../../src/index.js";
-import { ACCOUNTS, type Resource, type Work } from "../participants/resource.js";
+import { ACCOUNTS, askedBranch, type Resource, type Work } from "../participants/resource.js";
 import { decide, failed, Process, status, TRANSACTION_TIMEOUT_MS } from "./operations.js";
 import { clientOf, type Part, type Stage, type Step } from "./stage.js";
 
@@ -16,8 +16,10 @@ const RACED_EVERY = 7;
 const STATUS_EVERY = 5;
 const SHARED_EVERY = 5;
 const BROUGHT_EVERY = 2;
+const ALL_EVERY = 4;
+/** Early ones come before there is anything to abort, late ones when it is decided. */
+const ABORT_DELAY_MS_MAX = 150;
 
-/** The first two participants are the banks. */
 export const transfers: Part = {
   name: "transfers",
   open: (stage) => {
@@ -42,22 +44,28 @@ interface Actors {
 }
 
 function step(stage: Stage, slot: number, { own, other, processes }: Actors, next: () => number): Step {
-  const banks = stage.participants.slice(0, 2);
   return async () => {
     const n = next();
+    const banks = banksOf(stage.participants, n);
+    const last = banks.length - 1;
     const account = n % SHARED_EVERY === 0 ? stage.prng.int(0, ACCOUNTS - 1) : slot % ACCOUNTS;
     const work = (gid: string, side: number): Work => ({
       gid,
       branch: must(banks[side], "a bank").name,
-      move: { account, delta: (1 + (n % 9)) * (side === 0 ? -1 : 1) },
-      doomed: side === 1 && n % DOOMED_EVERY === DOOMED_EVERY - 1,
+      move: { account, delta: (1 + (n % 9)) * (side === 0 ? -last : 1) },
+      doomed: side === last && n % DOOMED_EVERY === DOOMED_EVERY - 1,
     });
+    const aborts = async (gid: string, delayMs: number): Promise<void> => {
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      await decide(processes.other, gid, "abort", undefined, () => other.abort(gid, { timeoutMs: TRANSACTION_TIMEOUT_MS }));
+    };
+    const racer = n % RACED_EVERY === 0 ? (gid: string) => aborts(gid, stage.prng.int(0, ABORT_DELAY_MS_MAX)) : undefined;
     let gid: string | undefined;
-    if (n % BROUGHT_EVERY === 0 && banks.every(({ brought }) => brought !== undefined))
-      gid = await brought(own, processes.own, banks, work);
+    if (n % BROUGHT_EVERY === 0 && banks.some(({ bring }) => bring !== undefined))
+      gid = await brought(banks, work, own, processes.own, racer);
     else {
       gid = own.newGid();
-      await asked(gid, n, banks, work, { own, other, processes });
+      await Promise.all([asked(gid, banks, work, own, processes.own), racer?.(gid)]);
     }
     if (n % STATUS_EVERY !== 0 || gid === undefined) return;
     const voice = stage.prng.pick(stage.voices);
@@ -65,38 +73,35 @@ function step(stage: Stage, slot: number, { own, other, processes }: Actors, nex
   };
 }
 
-async function asked(
-  gid: string,
-  n: number,
-  banks: readonly Resource[],
-  work: (gid: string, side: number) => Work,
-  actors: Actors,
-): Promise<void> {
-  const { own, other, processes } = actors;
-  const branches = banks.map((bank, side): BranchSpec => ({
-    id: bank.name,
-    participant: bank.name,
-    mode: "asked",
-    payload: bank.payload(work(gid, side)),
-  }));
-  const commit = decide(processes.own, gid, "commit", listOf(branches), () =>
-    own.commit(gid, branches, [], { timeoutMs: TRANSACTION_TIMEOUT_MS }),
-  );
-  const race =
-    n % RACED_EVERY === 0
-      ? decide(processes.other, gid, "abort", undefined, () => other.abort(gid, { timeoutMs: TRANSACTION_TIMEOUT_MS }))
-      : undefined;
-  await Promise.all([commit, race]);
+/** Every pair in both directions, and every so often all together. */
+function banksOf(all: readonly Resource[], n: number): readonly Resource[] {
+  if (all.length <= 2 || n % ALL_EVERY === ALL_EVERY - 1) return all;
+  const payer = n % all.length;
+  const receiver = (payer + 1 + (Math.floor(n / all.length) % (all.length - 1))) % all.length;
+  return [must(all[payer], "a bank that pays"), must(all[receiver], "a bank that receives")];
 }
 
-/** The client runs the work itself. Undefined: nothing was begun. */
-async function brought(
-  client: Quorate,
-  process: Process,
+async function asked(
+  gid: string,
   banks: readonly Resource[],
   work: (gid: string, side: number) => Work,
+  client: Quorate,
+  process: Process,
+): Promise<void> {
+  const branches = banks.map((bank, side) => askedBranch(bank, bank.name, bank.payload(work(gid, side))));
+  await decide(process, gid, "commit", listOf(branches), () => client.commit(gid, branches, [], { timeoutMs: TRANSACTION_TIMEOUT_MS }));
+}
+
+/** The client runs the work itself wherever it can. Undefined: nothing was begun. */
+async function brought(
+  banks: readonly Resource[],
+  work: (gid: string, side: number) => Work,
+  client: Quorate,
+  process: Process,
+  racer: ((gid: string) => Promise<void>) | undefined,
 ): Promise<string | undefined> {
   let gid: string | undefined;
+  let race: Promise<void> | undefined;
   let open: ReturnType<Process["invoke"]> | undefined;
   try {
     await client.transaction(
@@ -109,10 +114,13 @@ async function brought(
           "commit",
           banks.map(({ name }) => `${name}@${name}`),
         );
+        race = racer?.(tx.gid);
         await Promise.all(
-          banks.map((bank, side) =>
-            tx.on(must(bank.brought, "a participant for brought branches"), (handle) => bank.work(handle, work(tx.gid, side))),
-          ),
+          banks.map(async (bank, side) => {
+            const own = work(tx.gid, side);
+            if (bank.bring !== undefined) return bank.bring(tx, own);
+            tx.ask(bank.name, bank.payload(own), { kind: bank.branchKind });
+          }),
         );
       },
       { timeoutMs: TRANSACTION_TIMEOUT_MS },
@@ -129,6 +137,7 @@ async function brought(
     // The library asks for an abort behind our back then, and does not say what became of it.
     if (gid !== undefined) process.invoke("decide", gid, "abort").info("not told");
   }
+  await race;
   return gid;
 }
 

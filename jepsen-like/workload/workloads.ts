@@ -17,7 +17,13 @@ const POSTGRES: readonly ResourceWish[] = [
   { name: "pg-b", kind: "postgres" },
 ];
 
-const base = { participants: KV, duplicates: false, decides: true } as const;
+/** One that is attached, and one that the coordinators call. */
+const RESERVING: readonly ResourceWish[] = [
+  { name: "hotel", kind: "tcc" },
+  { name: "payment", kind: "tcc-service" },
+];
+
+const base = { participants: KV, duplicates: false, reorders: false, decides: true } as const;
 
 export const WORKLOADS: readonly Workload[] = [
   {
@@ -53,6 +59,53 @@ export const WORKLOADS: readonly Workload[] = [
       "money between two real PostgreSQL servers, half of it on clients' own connections: conservation, no prepared transaction, no lock left",
     participants: POSTGRES,
     parts: [{ part: transfers, share: 1 }],
+  },
+  {
+    ...base,
+    name: "bank-mariadb",
+    summary:
+      "money between a real PostgreSQL and a real MariaDB server, half of it on clients' own connections: conservation, no prepared transaction, no lock left",
+    participants: [
+      { name: "pg", kind: "postgres" },
+      { name: "mdb", kind: "mariadb" },
+    ],
+    parts: [{ part: transfers, share: 1 }],
+  },
+  {
+    ...base,
+    name: "tcc",
+    summary:
+      "money between two services that try, confirm and cancel, one attached and one called over HTTP, half of the tries by clients: each confirmed once or not at all, nothing left reserved",
+    participants: RESERVING,
+    parts: [
+      { part: transfers, share: 2 },
+      { part: ledgerSet, share: 1 },
+    ],
+  },
+  {
+    ...base,
+    name: "tcc-reorder",
+    summary:
+      "the same while calls come twice, their answers get lost or come too late, and cancels overtake tries: one effect, and no try after its cancel",
+    participants: RESERVING,
+    duplicates: true,
+    reorders: true,
+    parts: [
+      { part: transfers, share: 2 },
+      { part: ledgerSet, share: 1 },
+    ],
+  },
+  {
+    ...base,
+    name: "all-kinds",
+    summary:
+      "transactions over a key-value store, PostgreSQL, MariaDB and both services, in pairs and all together: one decision for every kind, one effect each, nothing left anywhere",
+    participants: [{ name: "till", kind: "kv" }, { name: "pg", kind: "postgres" }, { name: "mdb", kind: "mariadb" }, ...RESERVING],
+    parts: [
+      { part: transfers, share: 3 },
+      { part: ledgerSet, share: 1 },
+      { part: decideRace, share: 1 },
+    ],
   },
   {
     ...base,

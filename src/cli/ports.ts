@@ -53,10 +53,10 @@ async function firstBusy(ports: readonly number[]): Promise<number | undefined> 
   return undefined;
 }
 
-export function isFree(port: number): Promise<boolean> {
+export function isFree(port: number, host = HOST): Promise<boolean> {
   return new Promise((resolve) => {
     const server = createServer();
     server.once("error", () => resolve(false));
-    server.listen({ port, host: HOST, exclusive: true }, () => server.close(() => resolve(true)));
+    server.listen({ port, host, exclusive: true }, () => server.close(() => resolve(true)));
   });
 }

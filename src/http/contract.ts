@@ -51,7 +51,8 @@ export interface TccHandlers<Handle = undefined, Payload = unknown> {
 
 /**
  * Runs a handler at most once, in an order that the decision does not contradict. `quorate/barrier` has some; `handle` is what the
- * handler works with, such as a database transaction that holds the barrier's mark too.
+ * handler works with, such as a database transaction that holds the barrier's mark too. What the handler returns is passed to the
+ * barrier as it is: some want the list of what they are to write.
  */
 export interface CallBarrier<Handle> {
   call(
@@ -63,7 +64,7 @@ export interface CallBarrier<Handle> {
       readonly cluster: string;
       readonly participant: string;
     },
-    run: (handle: Handle) => Promise<unknown>,
+    run: (handle: Handle) => unknown,
   ): Promise<{ readonly kind: "done" } | { readonly kind: "duplicate" } | { readonly kind: "refused"; readonly detail: string }>;
 }
 

@@ -6,9 +6,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import type { HistoryEvent } from "../../src/check/index.js";
+import { LATE_TRIES_MIN } from "../../jepsen-like/analysis/thinness.js";
 import type { RunReport } from "../../jepsen-like/run.js";
 import { startCluster } from "../support/cluster.js";
 import { quorate, quorateJson } from "../support/quorate.js";
+import { withMariadb } from "../testing/with-mariadb.js";
 import { withPostgres } from "../testing/with-postgres.js";
 
 test("leadership handed over again and again under load: valid; the same history with one answer turned round: invalid", async () => {
@@ -107,6 +109,25 @@ withPostgres(() =>
   }),
 );
 
+test("cancels overtake tries, calls come twice and answers get lost, at an attached participant and a service: one effect, nothing reserved", async () => {
+  const { report, checked } = await runFor(8, "none", "tcc-reorder", PROXIES);
+  expect(report).toMatchObject({ verdict: "valid", violations: [], orphans: 0, locks: 0, reserved: 0 });
+  expect(report.lateTries).toBeGreaterThanOrEqual(LATE_TRIES_MIN);
+  expect(checked).toMatchObject({ "I8-reserve": 2, "I9-conservation": 2 });
+  expect(checked["I7-confirm"]).toBeGreaterThan(100);
+});
+
+withPostgres(() =>
+  withMariadb(() =>
+    test("participants of every kind are killed under transactions over all of them: one decision, one effect each, nothing left", async () => {
+      const { report, checked } = await runFor(12, "participant-kill", "all-kinds", PROXIES);
+      expect(report).toMatchObject({ verdict: "valid", violations: [], orphans: 0, locks: 0, reserved: 0 });
+      expect(report.faultsFelt).toBeGreaterThan(0);
+      expect(checked).toMatchObject({ "I8-reserve": 2, "I9-conservation": 5, "I10-orphan": 6, "I11-lock": 6 });
+    }),
+  ),
+);
+
 test("a cluster of somebody's own is loaded and judged, its leadership handed over, and what cannot be seen is said", async () => {
   const cluster = await startCluster();
   try {
@@ -130,7 +151,7 @@ describe("what does not exist is named, with what does, and nothing is started",
     [["run", "none", "--seed", "a b"], /--seed is "a b", but must be/],
     [["run", "none", "--seconds", "soon"], /--seconds is "soon", but must be an integer from 5/],
     [["run", "none", "--minutes", "0"], /--minutes is "0", but must be a number/],
-    [["run", "database-kill"], /database-kill breaks PostgreSQL servers; use it with --workload bank/],
+    [["run", "database-kill"], /database-kill breaks database servers; use it with --workload bank or bank-mariadb or all-kinds/],
     [["run", "participant-kill", "--workload", "registers"], /breaks participants, and the workload registers has none/],
     [["check", "/no/such/history.jsonl"], /ENOENT/],
   ])("%j", async (args, why) => {

@@ -7,7 +7,7 @@ import { leaderChangesPer20s, thinnessOf, type Thickness } from "../../jepsen-li
 import { formatHistory } from "../../src/check/index.js";
 import { historyOf, invoke, ok } from "./events.js";
 
-const DECIDES = { decides: true, duplicates: false } as const;
+const DECIDES = { decides: true, duplicates: false, reorders: false, asks: true } as const;
 const MOVES = { ...DECIDES, movesLeader: true, leavesDoubt: false };
 
 const THICK: Thickness = {
@@ -21,6 +21,7 @@ const THICK: Thickness = {
   resolvedByInquiry: 0,
   registerOperations: 0,
   duplicates: 0,
+  lateTries: 0,
 };
 
 describe("too thin a run", () => {
@@ -57,6 +58,13 @@ test("without faults on purpose none has to be felt; without transactions regist
 test("a fault that is meant to leave branches in doubt is too thin when nobody had to ask", () => {
   expect(thinnessOf(THICK, { ...MOVES, leavesDoubt: true })).toEqual(["no participant had to ask for an outcome"]);
   expect(thinnessOf({ ...THICK, resolvedByInquiry: 1 }, { ...MOVES, leavesDoubt: true })).toEqual([]);
+  // Who reserves is told, and never asks.
+  expect(thinnessOf(THICK, { ...MOVES, leavesDoubt: true, asks: false })).toEqual([]);
+});
+
+test("a run in which cancels are to overtake tries is too thin when hardly one did", () => {
+  expect(thinnessOf({ ...THICK, lateTries: 9 }, { ...MOVES, reorders: true })).toEqual(["9 tries came after their cancel, 10 are needed"]);
+  expect(thinnessOf({ ...THICK, lateTries: 10 }, { ...MOVES, reorders: true })).toEqual([]);
 });
 
 describe("the order of a transaction's answers", () => {

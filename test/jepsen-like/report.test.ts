@@ -40,6 +40,8 @@ const REPORT: RunReport = {
   epochAfter: 2,
   resolvedByInquiry: 0,
   registerOperations: 0,
+  lateTries: 3,
+  reserved: 0,
   duplicates: 0,
   notChecked: [],
   footprints: [],

@@ -48,7 +48,7 @@ const PARTS: Changes = {
     [29, said("digest", "n2", { at: "1:2", digest: 7 })],
   ],
   recovery: [[30, said("recovery", "", true)]],
-  counts: [[31, said("counts", "", { branches: 4, resolvedByInquiry: 1, duplicates: 6 })]],
+  counts: [[31, said("counts", "", { branches: 4, resolvedByInquiry: 1, duplicates: 6, lateTries: 2 })]],
 };
 
 function run(changes: Changes = {}): readonly HistoryEvent[] {
@@ -89,6 +89,7 @@ test("a run that kept every promise is valid, and says what was held against eac
     okDecisions: 2,
     resolvedByInquiry: 1,
     duplicates: 6,
+    lateTries: 2,
   });
   const checked = Object.fromEntries(judgement.invariants.map((each) => [each.invariant, each.checked]));
   expect(checked).toMatchObject({
@@ -267,6 +268,43 @@ describe("one broken promise each", () => {
 test("an enlistment refused because the decision was there may have been recorded at its first arrival; one refused otherwise was not", () => {
   expect(broken(refusedEnlistment("QUORATE_ALREADY_DECIDED"))).toEqual([]);
   expect(broken(refusedEnlistment("QUORATE_INVALID_ARGUMENT"))).toEqual(["I4-branches"]);
+});
+
+describe("a participant that reserves", () => {
+  const reserving = (reserved: number): Changes => ({
+    left: [
+      [25, said("left", "bank-a", { orphans: 0, locks: 0 })],
+      [25, said("left", "bank-b", { orphans: 0, locks: 0, reserved })],
+      [26, said("active", "", 0)],
+    ],
+  });
+
+  test("is held to its confirms and its reserve; others are not", () => {
+    const judgement = judge(run({ ...reserving(0), rowsA: [[21, said("ledger", "bank-a", [["g1", "a", 2]])]] }));
+    expect(judgement.invariants.find(({ invariant }) => invariant === "I7-confirm")).toMatchObject({ checked: 1, violations: 0 });
+    expect(judgement.invariants.find(({ invariant }) => invariant === "I8-reserve")).toMatchObject({ checked: 1, violations: 0 });
+    const none = judge(run()).invariants.filter(({ invariant }) => invariant === "I7-confirm" || invariant === "I8-reserve");
+    expect(none.map(({ checked }) => checked)).toEqual([0, 0]);
+  });
+
+  test.each<[string, readonly HistoryValue[]]>([
+    ["was confirmed twice", [["g1", "b", 2]]],
+    ["was never confirmed", []],
+    [
+      "was confirmed against the log",
+      [
+        ["g1", "b", 1],
+        ["g2", "b", 1],
+      ],
+    ],
+  ])("a branch %s", (_what, rows) => {
+    expect(broken({ ...reserving(0), rowsB: [[22, said("ledger", "bank-b", rows)]] })).toContain("I7-confirm");
+  });
+
+  test("something is still reserved", () => {
+    expect(broken(reserving(3))).toEqual(["I8-reserve"]);
+    expect(judge(run(reserving(3)))).toMatchObject({ verdict: "invalid", reserved: 3 });
+  });
 });
 
 describe("what was not read back", () => {

@@ -20,6 +20,7 @@ import {
   type HistoryReport,
   type RunOptions,
   type RunReport,
+  type Workload,
 } from "../../../jepsen-like/run.js";
 import { messageOf, QuorateError } from "../../base/index.js";
 import { EXIT, outputOf, text, type Command, type CommandArgs } from "../command.js";
@@ -147,15 +148,17 @@ async function runOwn(composition: (typeof COMPOSITIONS)[number], args: CommandA
   const { participants } = options.workload;
   if (composition.breaks === "participants" && participants.length === 0)
     throw invalid(`${composition.name} breaks participants, and the workload ${options.workload.name} has none`);
-  if (composition.breaks === "databases" && participants.every(({ kind }) => kind !== "postgres"))
+  if (composition.breaks === "databases" && !hasDatabase(options.workload))
     throw invalid(
-      `${composition.name} breaks PostgreSQL servers; use it with --workload ${WORKLOADS.filter((each) =>
-        each.participants.some(({ kind }) => kind === "postgres"),
-      )
+      `${composition.name} breaks database servers; use it with --workload ${WORKLOADS.filter(hasDatabase)
         .map((each) => each.name)
         .join(" or ")}`,
     );
   return runComposition(composition, nodes, options);
+}
+
+function hasDatabase({ participants }: Workload): boolean {
+  return participants.some(({ kind }) => kind === "postgres" || kind === "mariadb");
 }
 
 /** Nobody's machine is broken but by its owner. */
@@ -213,6 +216,7 @@ function table(report: RunReport): string {
       ...(report.registerOperations > 0 ? [["register operations", String(report.registerOperations)]] : []),
       ["found by asking", `${report.resolvedByInquiry} branches`],
       ...(report.duplicates > 0 ? [["delivered again", `${report.duplicates} calls to participants`]] : []),
+      ...(report.lateTries > 0 ? [["tried too late", `${report.lateTries} tries after their cancel, refused`]] : []),
       [
         "checked",
         report.invariants
@@ -231,7 +235,7 @@ function table(report: RunReport): string {
         "longest in doubt",
         `${report.doubt.maxMs === 0 ? "under 50 ms" : ms(report.doubt.maxMs)}; ${ms(report.doubt.withMajorityMs)} with a majority connected, ${ms(report.doubt.starvedMs)} of that without a processor`,
       ],
-      ["left behind", `${report.orphans} prepared branches, ${report.locks} locks`],
+      ["left behind", `${report.orphans} prepared branches, ${report.locks} locks, ${report.reserved} reserved`],
       ["verdict", report.why === undefined ? report.verdict : `${report.verdict}: ${report.why}`],
       ...report.violations.slice(0, VIOLATIONS_SHOWN).map((violation) => [violation.invariant, violation.message]),
     ],

@@ -16,6 +16,7 @@ import type {
   SettleResult,
   VoteResult,
 } from "../contract.js";
+import { NewWork, newWorkShare, WithdrawnError } from "../new-work.js";
 import { prepareAsked } from "./asked.js";
 import { beginBrought, rollbackPrepared, type MysqlHandle } from "./brought.js";
 import { couldNotTell, type Context, type Isolation } from "./context.js";
@@ -24,7 +25,7 @@ import { InDoubt } from "./in-doubt.js";
 import { commitAsked, refuse } from "./one-phase.js";
 import { markRolledBack, raiseEpoch, readOutcome } from "./outcomes.js";
 import { setUp, tablesIn } from "./schema.js";
-import { promisePool, Session, sqlMessage, type MysqlPool } from "./session.js";
+import { poolLimit, promisePool, Session, sqlMessage, type MysqlPool } from "./session.js";
 import { settleBranch } from "./xa.js";
 import { fitProblem, formatXid, xidScope } from "./xid.js";
 
@@ -64,6 +65,7 @@ interface Started {
   readonly clusterId: string;
   readonly context: Context;
   readonly forgetter: Forgetter;
+  readonly newWork: NewWork;
   readonly inDoubt: InDoubt;
 }
 
@@ -118,7 +120,8 @@ class MysqlAdapter implements MysqlParticipant {
     const lockTimeoutS = lockTimeoutMs / 1000;
     const context: Context = { participant: name, pool, tables, flavour, scope, isolation, lockTimeoutS, statementTimeoutMs };
     this.#logger.info({ participant: name, flavour, clusterTag: scope.tag, epoch, floorMs }, "MariaDB or MySQL participant started");
-    return (this.#started = { clusterId, context, forgetter: new Forgetter(context, floorMs), inDoubt: new InDoubt(context) });
+    const newWork = new NewWork(newWorkShare(poolLimit(pool)));
+    return (this.#started = { clusterId, context, forgetter: new Forgetter(context, floorMs), inDoubt: new InDoubt(context), newWork });
   }
 
   async begin(ref: BranchRef): Promise<BroughtBranch<MysqlHandle>> {
@@ -131,11 +134,11 @@ class MysqlAdapter implements MysqlParticipant {
   async prepare(request: PrepareRequest): Promise<VoteResult> {
     const problem = refProblem(request) ?? fitProblem(this.name, request.branch);
     if (problem !== undefined) return { vote: "no", detail: problem };
-    const { context } = this.#use();
-    const xid = formatXid(context.scope, request);
+    const started = this.#use();
+    const xid = formatXid(started.context.scope, request);
     const underway = this.#preparing.get(xid);
     if (underway !== undefined) return underway;
-    const vote = this.#prepare(context, request, xid);
+    const vote = this.#prepare(started, request, xid);
     this.#preparing.set(xid, vote);
     try {
       return await vote;
@@ -144,14 +147,19 @@ class MysqlAdapter implements MysqlParticipant {
     }
   }
 
-  async #prepare(context: Context, request: PrepareRequest, xid: string): Promise<VoteResult> {
+  async #prepare({ context, newWork }: Started, request: PrepareRequest, xid: string): Promise<VoteResult> {
     if (!isEpoch(request.epoch)) return { vote: "no", detail: `epoch ${request.epoch} is no epoch` };
     await this.#storeEpoch(context, request);
-    return prepareAsked(context, request, xid);
+    try {
+      return await newWork.run(xid, () => prepareAsked(context, request, xid));
+    } catch (error) {
+      if (error instanceof WithdrawnError) return { vote: "no", detail: error.message };
+      throw error;
+    }
   }
 
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
-    const { context } = this.#use();
+    const { context, newWork } = this.#use();
     checkRef(request);
     if (!isEpoch(request.epoch)) throw new QuorateError("QUORATE_INVALID_ARGUMENT", `epoch ${request.epoch} is no epoch`);
     const unfit = fitProblem(this.name, request.branch);
@@ -160,7 +168,7 @@ class MysqlAdapter implements MysqlParticipant {
     const xid = formatXid(context.scope, request);
     const underway = this.#committing.get(xid);
     if (underway !== undefined) return underway;
-    const result = this.#storeEpoch(context, request).then(() => commitAsked(context, request, xid));
+    const result = this.#storeEpoch(context, request).then(() => newWork.run(xid, () => commitAsked(context, request, xid)));
     this.#committing.set(xid, result);
     try {
       return await result;
@@ -204,9 +212,10 @@ class MysqlAdapter implements MysqlParticipant {
   }
 
   async rollback(ref: BranchRef): Promise<SettleResult> {
-    const { context } = this.#use();
+    const { context, newWork } = this.#use();
     const xid = this.#xidOf(context, ref);
     if (xid !== undefined) {
+      newWork.withdraw(xid);
       // A prepare under way in this process holds the branch's row; it ends within the statement timeout.
       await this.#preparing.get(xid)?.catch(() => undefined);
       await rollbackPrepared(context, ref, xid);

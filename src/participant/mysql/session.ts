@@ -44,6 +44,11 @@ export function promisePool(pool: MysqlPool): MysqlPromisePool {
   throw new QuorateError("QUORATE_INVALID_ARGUMENT", 'pool must be a pool of "mysql2": createPool({ ... })');
 }
 
+/** How many connections the pool may open; undefined: it does not say. */
+export function poolLimit(pool: MysqlPromisePool): unknown {
+  return (pool as { readonly pool?: { readonly config?: { readonly connectionLimit?: unknown } } }).pool?.config?.connectionLimit;
+}
+
 /** Error numbers this adapter tells apart. They are the same in MariaDB and MySQL. */
 export const ERRNO = {
   accessDenied: 1044,

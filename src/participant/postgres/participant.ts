@@ -16,6 +16,7 @@ import type {
   SettleResult,
   VoteResult,
 } from "../contract.js";
+import { NewWork, newWorkShare, WithdrawnError } from "../new-work.js";
 import { prepareAsked } from "./asked.js";
 import { beginBrought, rollbackPrepared, type PostgresHandle } from "./brought.js";
 import { couldNotTell, type Context, type Isolation } from "./context.js";
@@ -23,7 +24,7 @@ import { Forgetter } from "./forget.js";
 import { commitAsked } from "./one-phase.js";
 import { markRolledBack, raiseEpoch, readOutcome } from "./outcomes.js";
 import { setUp, tablesIn } from "./schema.js";
-import { Session, SQLSTATE, sqlStateOf, type PgPool } from "./session.js";
+import { poolLimit, Session, SQLSTATE, sqlStateOf, type PgPool } from "./session.js";
 import { formatXid, parseXid, xidPrefix } from "./xid.js";
 
 export interface PostgresOptions {
@@ -62,6 +63,7 @@ interface Started {
   readonly clusterId: string;
   readonly context: Context;
   readonly forgetter: Forgetter;
+  readonly newWork: NewWork;
 }
 
 class PostgresAdapter implements PostgresParticipant {
@@ -116,7 +118,8 @@ class PostgresAdapter implements PostgresParticipant {
     const prefix = xidPrefix(clusterId, name);
     const context: Context = { participant: name, pool, tables, prefix, isolation, lockTimeoutMs, statementTimeoutMs };
     this.#logger.info({ participant: name, xidPrefix: prefix, epoch, floorMs }, "PostgreSQL participant started");
-    return (this.#started = { clusterId, context, forgetter: new Forgetter(context, floorMs) });
+    const newWork = new NewWork(newWorkShare(poolLimit(pool)));
+    return (this.#started = { clusterId, context, forgetter: new Forgetter(context, floorMs), newWork });
   }
 
   async begin(ref: BranchRef): Promise<BroughtBranch<PostgresHandle>> {
@@ -129,11 +132,11 @@ class PostgresAdapter implements PostgresParticipant {
   async prepare(request: PrepareRequest): Promise<VoteResult> {
     const problem = refProblem(request);
     if (problem !== undefined) return { vote: "no", detail: problem };
-    const { context } = this.#use();
-    const xid = formatXid(context.prefix, request);
+    const started = this.#use();
+    const xid = formatXid(started.context.prefix, request);
     const underway = this.#preparing.get(xid);
     if (underway !== undefined) return underway;
-    const vote = this.#prepare(context, request, xid);
+    const vote = this.#prepare(started, request, xid);
     this.#preparing.set(xid, vote);
     try {
       return await vote;
@@ -142,19 +145,24 @@ class PostgresAdapter implements PostgresParticipant {
     }
   }
 
-  async #prepare(context: Context, request: PrepareRequest, xid: string): Promise<VoteResult> {
+  async #prepare({ context, newWork }: Started, request: PrepareRequest, xid: string): Promise<VoteResult> {
     if (!isEpoch(request.epoch)) return { vote: "no", detail: `epoch ${request.epoch} is no epoch` };
     await this.#storeEpoch(context, request);
-    return prepareAsked(context, request, xid);
+    try {
+      return await newWork.run(xid, () => prepareAsked(context, request, xid));
+    } catch (error) {
+      if (error instanceof WithdrawnError) return { vote: "no", detail: error.message };
+      throw error;
+    }
   }
 
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
-    const { context } = this.#use();
+    const { context, newWork } = this.#use();
     const xid = this.#xidOf(context, request);
     if (!isEpoch(request.epoch)) throw new QuorateError("QUORATE_INVALID_ARGUMENT", `epoch ${request.epoch} is no epoch`);
     const underway = this.#committing.get(xid);
     if (underway !== undefined) return underway;
-    const result = this.#storeEpoch(context, request).then(() => commitAsked(context, request, xid));
+    const result = this.#storeEpoch(context, request).then(() => newWork.run(xid, () => commitAsked(context, request, xid)));
     this.#committing.set(xid, result);
     try {
       return await result;
@@ -203,8 +211,9 @@ class PostgresAdapter implements PostgresParticipant {
   }
 
   async rollback(ref: BranchRef): Promise<SettleResult> {
-    const { context } = this.#use();
+    const { context, newWork } = this.#use();
     const xid = this.#xidOf(context, ref);
+    newWork.withdraw(xid);
     // A prepare under way in this process holds the branch's row; it ends within the statement timeout.
     await this.#preparing.get(xid)?.catch(() => undefined);
     await rollbackPrepared(context, ref, xid);

@@ -33,6 +33,11 @@ export interface PgPool {
   connect(): Promise<PgClient>;
 }
 
+/** How many connections the pool may open; undefined: it does not say. */
+export function poolLimit(pool: PgPool): unknown {
+  return (pool as { readonly options?: { readonly max?: unknown } }).options?.max;
+}
+
 /** SQLSTATEs this adapter tells apart. PostgreSQL, appendix A. */
 export const SQLSTATE = {
   uniqueViolation: "23505",

@@ -31,10 +31,14 @@ export type TccBarrierResult = { readonly kind: "done" | "duplicate" } | { reado
  * without a try succeed. That of `quorate/barrier` is one.
  */
 export interface TccBarrier<Handle = unknown> {
-  call(call: TccBarrierCall, fn: (handle: Handle) => Promise<unknown>): Promise<TccBarrierResult>;
+  /** What `fn` returns is for the barrier: a list of operations, where it writes them itself. */
+  call(call: TccBarrierCall, fn: (handle: Handle) => unknown): Promise<TccBarrierResult>;
 }
 
-/** A function of the business. It returns when what it did is durable; with a barrier, when `handle` has been told everything. */
+/**
+ * A function of the business. It returns when what it did is durable; with a barrier, when `handle` has been told everything, and what it
+ * returns is what that barrier wants of it.
+ */
 export type TccFunction<Handle> = (call: TccCall, handle: Handle) => unknown;
 
 interface Functions<Handle> {

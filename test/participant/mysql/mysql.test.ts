@@ -15,6 +15,7 @@ import {
 import { literalOf } from "../../../src/participant/mysql/xa.js";
 import { startMariadb, type MariadbServer } from "../../../src/testing/index.js";
 import { withMariadb } from "../../testing/with-mariadb.js";
+import { decisionsGetThrough } from "../small-pool.js";
 
 const random = new Prng("mysql").uint32;
 const CLUSTER = "cluster";
@@ -85,6 +86,23 @@ withMariadb(() =>
     afterAll(async () => {
       await pool?.end();
       await server?.stop();
+    });
+
+    test("decisions get through a small pool that new work would fill while it waits for their locks", async () => {
+      const small = createPool({ uri: server.dsn, connectionLimit: 2 });
+      try {
+        const participant = await open({ name: "small", pool: small, lockTimeoutMs: 5_000 });
+        const waits = async (): Promise<number> =>
+          (
+            await numbers(
+              "select variable_value as n from information_schema.global_status where variable_name = 'Innodb_row_lock_current_waits'",
+            )
+          )[0] ?? 0;
+        await decisionsGetThrough(participant, mysqlPayload([{ sql: "update tally set n = n + 1 where id = 1" }]), waits);
+        await participant.close();
+      } finally {
+        await small.end();
+      }
     });
 
     describe("a commit that finds no prepared branch", () => {

@@ -13,6 +13,7 @@ import {
 } from "../../../src/participant/postgres/index.js";
 import { startPostgres, type PostgresServer } from "../../../src/testing/index.js";
 import { withPostgres } from "../../testing/with-postgres.js";
+import { decisionsGetThrough } from "../small-pool.js";
 import { CuttingProxy } from "./cutting-proxy.js";
 
 const random = new Prng("postgres").uint32;
@@ -59,6 +60,19 @@ withPostgres(() =>
       expect(pool.idleCount).toBe(pool.totalCount);
       await pool?.end();
       await server?.stop();
+    });
+
+    test("decisions get through a small pool that new work would fill while it waits for their locks", async () => {
+      const small = new Pool({ connectionString: server.dsn, max: 2 });
+      try {
+        const participant = await open({ name: "small", pool: small, lockTimeoutMs: 5_000 });
+        const waits = async (): Promise<number> =>
+          Number((await pool.query<{ n: string }>("select count(*) as n from pg_stat_activity where wait_event_type = 'Lock'")).rows[0]?.n);
+        await decisionsGetThrough(participant, postgresPayload([{ sql: "update tally set n = n + 1 where id = 1" }]), waits);
+        await participant.close();
+      } finally {
+        await small.end();
+      }
     });
 
     describe("a commit that finds no prepared transaction", () => {
