@@ -61,6 +61,7 @@ export class Disk {
   #life = 0;
   // ---- durable
   #epochs: EpochRecord;
+  #found = false;
   #base: Zxid = ZXID_ZERO;
   #entries: Entry[] = [];
   #checkpoint: Checkpoint = { at: ZXID_ZERO, data: new Map() };
@@ -88,6 +89,16 @@ export class Disk {
 
   get damage(): Damage | undefined {
     return this.#epochs.damage;
+  }
+
+  /** Stored as damaged, or found to be by a process that has yet to store it. */
+  get damaged(): boolean {
+    return this.#found || this.damage !== undefined;
+  }
+
+  /** The running process is told that it reads something wrong. Forgotten with the process, unless it stores it before. */
+  found(): void {
+    this.#found = true;
   }
 
   get epochs(): EpochRecord {
@@ -204,6 +215,7 @@ export class Disk {
         );
         if (op.record.currentEpoch > this.#epochs.currentEpoch) this.#watcher.madeCurrent(this, op.record.currentEpoch);
         this.#epochs = op.record;
+        if (op.record.damage !== undefined) this.#found = false;
         return;
       case "compact": {
         assert(
@@ -300,6 +312,7 @@ export class Disk {
   /** The process died: in-flight work is lost from some point on. */
   crash(): void {
     this.#life += 1;
+    this.#found = false;
     const inFlight = [...this.#syncing, ...this.#queued];
     this.#syncing = [];
     this.#queued = [];

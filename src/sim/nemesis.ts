@@ -284,13 +284,14 @@ export class Nemesis {
    */
   #damage(prng: Prng, how: "rot" | "wipe"): void {
     const { nodes, world, oracle } = this.#cluster;
-    const damaged = nodes.filter((node) => node.disk.damage !== undefined).length;
+    const damaged = nodes.filter(({ disk }) => disk.damaged).length;
     if (damaged + 1 > Math.floor((nodes.length - 1) / 2)) return;
     const node = prng.pick(nodes);
-    if (node.disk.damage !== undefined) return;
+    if (node.disk.damaged) return;
     if (how === "rot" && node.up && prng.chance(0.25)) {
       // Found by reading while running: nothing it has written is trusted any more.
       oracle.damaged(node);
+      node.disk.found();
       world.cover("damage found-running");
       node.deliver((replica) => replica.input({ kind: "damaged" }));
       return;
