@@ -92,13 +92,17 @@ async function makeResource(kind: ResourceKind, options: ResourceOptions, cluste
   }
 }
 
-/** From a place of this process's own, so that two services of one run, and two runs, seldom look at the same. */
+/** Given out in this process, and perhaps not yet listened on. */
+const servicePorts = new Set<number>();
+
+/** Looked for from a place of this process's own, so that two runs seldom look at the same. */
 async function freeServicePort(host: string): Promise<number> {
   const { first, count } = SERVICE_PORTS;
-  const start = process.pid % count;
   for (let i = 0; i < count; i++) {
-    const port = first + ((start + i) % count);
-    if (await isFree(port, host)) return port;
+    const port = first + ((process.pid + i) % count);
+    if (servicePorts.has(port) || !(await isFree(port, host))) continue;
+    servicePorts.add(port);
+    return port;
   }
   throw new QuorateError("QUORATE_PARTICIPANT_SETUP", `no free port for a service: all of ${first} to ${first + count - 1} are in use`);
 }
