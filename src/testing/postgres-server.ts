@@ -232,7 +232,13 @@ class LaunchedPostgres implements PostgresServer {
 
 /** The postmaster writes its state as the last line of its lock file. */
 function isReady(lockFile: string, pid: number): boolean {
-  if (!existsSync(lockFile)) return false;
-  const lines = readFileSync(lockFile, "utf8").split("\n");
+  let lines: readonly string[];
+  try {
+    lines = readFileSync(lockFile, "utf8").split("\n");
+  } catch (error) {
+    // A server that starts after a crash removes the old file at some moment, and makes its own at a later one.
+    if ((error as NodeJS.ErrnoException).code === "ENOENT") return false;
+    throw error;
+  }
   return Number(lines[0]) === pid && lines[7]?.trim() === "ready";
 }

@@ -27,7 +27,7 @@ export const REAL_MUTANTS = [
   {
     id: "25",
     rule: "A participant that said yes never decides alone, however long its question stays unanswered.",
-    composition: "leader-isolated",
+    composition: "outside-links",
     workload: "transfers",
     breaks: ["I1-atomicity", "I9-conservation"],
   },
