@@ -3,7 +3,7 @@
  *
  * New work waits for locks that prepared branches hold, and holds its connection while it waits; a decision needs a connection to free
  * those locks. If new work took them all, decisions would wait for work that waits for them, until its lock timeout. So a quarter of the
- * pool, one connection at least, is left to decisions.
+ * pool, one connection at least, is left to decisions; a pool of one has none to leave.
  */
 import { must } from "../base/index.js";
 
@@ -12,6 +12,7 @@ const POOL_DEFAULT = 10;
 
 /** How many connections of a pool of this size new work may hold. `limit` undefined: the pool does not tell. */
 export function newWorkShare(limit: unknown): number {
+  if (limit === Infinity) return Infinity;
   const connections = typeof limit === "number" && limit >= 1 ? limit : POOL_DEFAULT;
   return Math.max(1, connections - Math.max(1, Math.floor(connections / 4)));
 }

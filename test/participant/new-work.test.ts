@@ -7,6 +7,7 @@ test.each([
   [4, 3],
   [10, 8],
   [20, 15],
+  [Infinity, Infinity],
   [undefined, 8],
   ["many", 8],
 ])("of a pool of %j connections new work takes %d at most", (limit, share) => {
