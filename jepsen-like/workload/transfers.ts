@@ -73,7 +73,7 @@ function step(stage: Stage, slot: number, { own, other, processes }: Actors, nex
   };
 }
 
-/** Every pair in both directions, and every so often all together. */
+/** Pairs in turns, and every so often all together. */
 function banksOf(all: readonly Resource[], n: number): readonly Resource[] {
   if (all.length <= 2 || n % ALL_EVERY === ALL_EVERY - 1) return all;
   const payer = n % all.length;
