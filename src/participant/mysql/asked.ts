@@ -127,7 +127,7 @@ async function conflict(context: Context, request: PrepareRequest, xid: string, 
 }
 
 /** How the branch stands in the database; undefined: neither prepared nor settled. */
-async function standing(context: Context, request: PrepareRequest, xid: string): Promise<VoteResult | undefined> {
+export async function standing(context: Context, request: PrepareRequest, xid: string): Promise<VoteResult | undefined> {
   try {
     return await Session.use(context.pool, async (session) => {
       if (await isPrepared(session, xid)) return YES;

@@ -16,8 +16,8 @@ import type {
   SettleResult,
   VoteResult,
 } from "../contract.js";
-import { NewWork, newWorkShare, WithdrawnError } from "../new-work.js";
-import { prepareAsked } from "./asked.js";
+import { NewWork, NoRoomError } from "../new-work.js";
+import { prepareAsked, standing } from "./asked.js";
 import { beginBrought, rollbackPrepared, type MysqlHandle } from "./brought.js";
 import { couldNotTell, type Context, type Isolation } from "./context.js";
 import { Forgetter } from "./forget.js";
@@ -120,7 +120,7 @@ class MysqlAdapter implements MysqlParticipant {
     const lockTimeoutS = lockTimeoutMs / 1000;
     const context: Context = { participant: name, pool, tables, flavour, scope, isolation, lockTimeoutS, statementTimeoutMs };
     this.#logger.info({ participant: name, flavour, clusterTag: scope.tag, epoch, floorMs }, "MariaDB or MySQL participant started");
-    const newWork = new NewWork(newWorkShare(poolLimit(pool)));
+    const newWork = new NewWork(this.#options.pool, poolLimit(pool), lockTimeoutMs);
     return (this.#started = { clusterId, context, forgetter: new Forgetter(context, floorMs), inDoubt: new InDoubt(context), newWork });
   }
 
@@ -147,19 +147,21 @@ class MysqlAdapter implements MysqlParticipant {
     }
   }
 
-  async #prepare({ context, newWork }: Started, request: PrepareRequest, xid: string): Promise<VoteResult> {
+  async #prepare(started: Started, request: PrepareRequest, xid: string): Promise<VoteResult> {
+    const { context } = started;
     if (!isEpoch(request.epoch)) return { vote: "no", detail: `epoch ${request.epoch} is no epoch` };
     await this.#storeEpoch(context, request);
-    try {
-      return await newWork.run(xid, () => prepareAsked(context, request, xid));
-    } catch (error) {
-      if (error instanceof WithdrawnError) return { vote: "no", detail: error.message };
-      throw error;
-    }
+    return this.#inTurn(
+      started,
+      request,
+      () => prepareAsked(context, request, xid),
+      () => standing(context, request, xid),
+    );
   }
 
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
-    const { context, newWork } = this.#use();
+    const started = this.#use();
+    const { context } = started;
     checkRef(request);
     if (!isEpoch(request.epoch)) throw new QuorateError("QUORATE_INVALID_ARGUMENT", `epoch ${request.epoch} is no epoch`);
     const unfit = fitProblem(this.name, request.branch);
@@ -168,12 +170,26 @@ class MysqlAdapter implements MysqlParticipant {
     const xid = formatXid(context.scope, request);
     const underway = this.#committing.get(xid);
     if (underway !== undefined) return underway;
-    const result = this.#storeEpoch(context, request).then(() => newWork.run(xid, () => commitAsked(context, request, xid)));
+    const result = this.#storeEpoch(context, request).then(() => this.#inTurn(started, request, () => commitAsked(context, request, xid)));
     this.#committing.set(xid, result);
     try {
       return await result;
     } finally {
       this.#committing.delete(xid);
+    }
+  }
+
+  /** In its turn; see NewWork. */
+  async #inTurn<Result>(
+    { context, newWork }: Started,
+    request: PrepareRequest,
+    work: () => Promise<Result>,
+    standing?: () => Promise<Result | undefined>,
+  ): Promise<Result> {
+    try {
+      return await newWork.run(work, standing);
+    } catch (error) {
+      throw error instanceof NoRoomError ? couldNotTell(context, request.gid, "the work was not begun", error) : error;
     }
   }
 
@@ -212,11 +228,10 @@ class MysqlAdapter implements MysqlParticipant {
   }
 
   async rollback(ref: BranchRef): Promise<SettleResult> {
-    const { context, newWork } = this.#use();
+    const { context } = this.#use();
     const xid = this.#xidOf(context, ref);
     if (xid !== undefined) {
-      newWork.withdraw(xid);
-      // A prepare under way in this process holds the branch's row; it ends within the statement timeout.
+      // A prepare under way in this process holds the branch's row; it ends within the lock and the statement timeout.
       await this.#preparing.get(xid)?.catch(() => undefined);
       await rollbackPrepared(context, ref, xid);
     }
@@ -263,6 +278,7 @@ class MysqlAdapter implements MysqlParticipant {
   /** The pool is the user's and stays open. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#started?.newWork.close();
     await Promise.allSettled([...this.#preparing.values(), ...this.#committing.values()]);
   }
 

@@ -45,8 +45,12 @@ export function promisePool(pool: MysqlPool): MysqlPromisePool {
 }
 
 /** How many connections the pool may open; undefined: it does not say. */
-export function poolLimit(pool: MysqlPromisePool): unknown {
-  return (pool as { readonly pool?: { readonly config?: { readonly connectionLimit?: unknown } } }).pool?.config?.connectionLimit;
+export function poolLimit(pool: MysqlPromisePool): number | undefined {
+  const { connectionLimit } = (pool as { readonly pool?: { readonly config?: { readonly connectionLimit?: unknown } } }).pool?.config ?? {};
+  const limit = Number(connectionLimit);
+  // 0 is its word for as many as are wanted.
+  if (limit === 0) return Infinity;
+  return limit >= 1 ? limit : undefined;
 }
 
 /** Error numbers this adapter tells apart. They are the same in MariaDB and MySQL. */

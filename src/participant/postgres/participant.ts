@@ -16,8 +16,8 @@ import type {
   SettleResult,
   VoteResult,
 } from "../contract.js";
-import { NewWork, newWorkShare, WithdrawnError } from "../new-work.js";
-import { prepareAsked } from "./asked.js";
+import { NewWork, NoRoomError } from "../new-work.js";
+import { prepareAsked, standing } from "./asked.js";
 import { beginBrought, rollbackPrepared, type PostgresHandle } from "./brought.js";
 import { couldNotTell, type Context, type Isolation } from "./context.js";
 import { Forgetter } from "./forget.js";
@@ -118,7 +118,7 @@ class PostgresAdapter implements PostgresParticipant {
     const prefix = xidPrefix(clusterId, name);
     const context: Context = { participant: name, pool, tables, prefix, isolation, lockTimeoutMs, statementTimeoutMs };
     this.#logger.info({ participant: name, xidPrefix: prefix, epoch, floorMs }, "PostgreSQL participant started");
-    const newWork = new NewWork(newWorkShare(poolLimit(pool)));
+    const newWork = new NewWork(pool, poolLimit(pool), lockTimeoutMs);
     return (this.#started = { clusterId, context, forgetter: new Forgetter(context, floorMs), newWork });
   }
 
@@ -145,29 +145,45 @@ class PostgresAdapter implements PostgresParticipant {
     }
   }
 
-  async #prepare({ context, newWork }: Started, request: PrepareRequest, xid: string): Promise<VoteResult> {
+  async #prepare(started: Started, request: PrepareRequest, xid: string): Promise<VoteResult> {
+    const { context } = started;
     if (!isEpoch(request.epoch)) return { vote: "no", detail: `epoch ${request.epoch} is no epoch` };
     await this.#storeEpoch(context, request);
-    try {
-      return await newWork.run(xid, () => prepareAsked(context, request, xid));
-    } catch (error) {
-      if (error instanceof WithdrawnError) return { vote: "no", detail: error.message };
-      throw error;
-    }
+    return this.#inTurn(
+      started,
+      request,
+      () => prepareAsked(context, request, xid),
+      () => standing(context, request, xid),
+    );
   }
 
   async commitOnePhase(request: PrepareRequest): Promise<OnePhaseResult> {
-    const { context, newWork } = this.#use();
+    const started = this.#use();
+    const { context } = started;
     const xid = this.#xidOf(context, request);
     if (!isEpoch(request.epoch)) throw new QuorateError("QUORATE_INVALID_ARGUMENT", `epoch ${request.epoch} is no epoch`);
     const underway = this.#committing.get(xid);
     if (underway !== undefined) return underway;
-    const result = this.#storeEpoch(context, request).then(() => newWork.run(xid, () => commitAsked(context, request, xid)));
+    const result = this.#storeEpoch(context, request).then(() => this.#inTurn(started, request, () => commitAsked(context, request, xid)));
     this.#committing.set(xid, result);
     try {
       return await result;
     } finally {
       this.#committing.delete(xid);
+    }
+  }
+
+  /** In its turn; see NewWork. */
+  async #inTurn<Result>(
+    { context, newWork }: Started,
+    request: PrepareRequest,
+    work: () => Promise<Result>,
+    standing?: () => Promise<Result | undefined>,
+  ): Promise<Result> {
+    try {
+      return await newWork.run(work, standing);
+    } catch (error) {
+      throw error instanceof NoRoomError ? couldNotTell(context, request.gid, "the work was not begun", error) : error;
     }
   }
 
@@ -211,10 +227,9 @@ class PostgresAdapter implements PostgresParticipant {
   }
 
   async rollback(ref: BranchRef): Promise<SettleResult> {
-    const { context, newWork } = this.#use();
+    const { context } = this.#use();
     const xid = this.#xidOf(context, ref);
-    newWork.withdraw(xid);
-    // A prepare under way in this process holds the branch's row; it ends within the statement timeout.
+    // A prepare under way in this process holds the branch's row; it ends within the lock and the statement timeout.
     await this.#preparing.get(xid)?.catch(() => undefined);
     await rollbackPrepared(context, ref, xid);
     let mark: Awaited<ReturnType<typeof markRolledBack>> | "below-floor";
@@ -276,6 +291,7 @@ class PostgresAdapter implements PostgresParticipant {
   /** The pool is the user's and stays open. */
   async close(): Promise<void> {
     this.#closed = true;
+    this.#started?.newWork.close();
     await Promise.allSettled([...this.#preparing.values(), ...this.#committing.values()]);
   }
 

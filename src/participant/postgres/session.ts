@@ -34,8 +34,10 @@ export interface PgPool {
 }
 
 /** How many connections the pool may open; undefined: it does not say. */
-export function poolLimit(pool: PgPool): unknown {
-  return (pool as { readonly options?: { readonly max?: unknown } }).options?.max;
+export function poolLimit(pool: PgPool): number | undefined {
+  // `pg` compares, so a text that came from the environment works as a number.
+  const limit = Number((pool as { readonly options?: { readonly max?: unknown } }).options?.max);
+  return limit >= 1 ? limit : undefined;
 }
 
 /** SQLSTATEs this adapter tells apart. PostgreSQL, appendix A. */
