@@ -139,6 +139,7 @@ class Run<Cluster extends ClusterUnderTest> {
       duplicatesSeed: workload.duplicates ? seed : undefined,
       observer: this.#observer,
       suffix: this.#circumstances.suffix,
+      onProgress: this.#options.onProgress,
     });
     const voices = this.#test.nodes.map((id) => new NodeVoice(id, this.#test.clientAddress(id)));
     const stage: Stage = {

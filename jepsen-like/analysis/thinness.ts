@@ -32,7 +32,7 @@ export interface Aim {
   readonly duplicates: boolean;
   /** Tries are to come after their cancels. */
   readonly reorders: boolean;
-  /** Some participant can ask for an outcome; one that reserves is told it. */
+  /** Some participant asks for what it prepared, also after a restart; one that reserves does so seldom, and a service never. */
   readonly asks: boolean;
 }
 

@@ -4,10 +4,10 @@
  * A participant that is away owes its votes to nobody, and nobody can tell it an outcome: what it said yes to before must be settled
  * when it is back.
  */
-import { readFileSync } from "node:fs";
 import type { ClusterUnderTest } from "../cluster/cluster-under-test.js";
 import type { DatabaseServer, Resource } from "../participants/resource.js";
 import { must } from "../../src/base/index.js";
+import { stateOf } from "../../src/testing/index.js";
 import { fault, sleep, type Composition } from "./composition.js";
 
 const QUIET_MS = 1_500;
@@ -54,7 +54,8 @@ export const participantPause: Composition<ClusterUnderTest> = {
       victim.leaving();
       victim.process.freeze();
       await sleep(pauseMs, stop);
-      const stopped = isStopped(victim.process.pid);
+      const { pid } = victim.process;
+      const stopped = pid !== undefined && stateOf(pid) === "T";
       victim.process.thaw();
       victim.returned();
       return stopped;
@@ -112,15 +113,4 @@ function pickDatabase(participants: readonly Resource[]): readonly [Resource, Da
     "a participant with a database server",
   );
   return [victim, must(victim.database, "its server")];
-}
-
-/** The kernel's own word: state T of /proc/PID/stat, after the parenthesised name. */
-function isStopped(pid: number | undefined): boolean {
-  if (pid === undefined) return false;
-  try {
-    const stat = readFileSync(`/proc/${pid}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).startsWith("T");
-  } catch {
-    return false;
-  }
 }

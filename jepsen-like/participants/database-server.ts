@@ -1,7 +1,7 @@
 /**
  * A database server as faults see it: killed, started again, stopped and continued by signals. Of whatever make.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { childrenOf, stateOf } from "../../src/testing/index.js";
 import type { DatabaseServer } from "./resource.js";
 
 /** What starts and kills it. */
@@ -39,24 +39,5 @@ function signal(pid: number, name: NodeJS.Signals): boolean {
     return process.kill(pid, name);
   } catch {
     return false;
-  }
-}
-
-/** By the kernel's word: "T" is stopped. */
-function stateOf(pid: number): string | undefined {
-  return statOf(String(pid))?.[0];
-}
-
-function childrenOf(pid: number): readonly number[] {
-  return readdirSync("/proc").flatMap((entry) => (/^\d+$/.test(entry) && Number(statOf(entry)?.[1]) === pid ? [Number(entry)] : []));
-}
-
-/** State, parent and what follows: after the name, which may hold anything. */
-function statOf(entry: string): readonly string[] | undefined {
-  try {
-    const stat = readFileSync(`/proc/${entry}/stat`, "utf8");
-    return stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  } catch {
-    return undefined;
   }
 }

@@ -1,7 +1,7 @@
 /**
  * What a participant's process serves, by the kind of its store: how it begins, how the cluster comes to call it, what it answers.
  */
-import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import { Prng } from "../../src/base/index.js";
 import { barrier } from "../../src/barrier/index.js";
 import { mysqlPool } from "../../src/cli/mysql-participant.js";
@@ -21,6 +21,7 @@ import { ReserveStore, type ReserveWork } from "./reserve-store.js";
 export const CONNECT_TIMEOUT_MS = 5_000;
 /** Fewer connections than branches: whoever gives one back, somebody waits for it. */
 const POOL_MAX = 4;
+const PORT_TAKEN_MS = 100;
 /** Of one call of a coordinator to a service. */
 const SERVICE_DEADLINE_MS = 1_000;
 
@@ -99,15 +100,13 @@ async function reserving(
   const reserve = await ReserveStore.open(store.dir, (message) => (store.kind === "tcc" ? new TccRefusal(message) : new Refusal(message)));
   const marks = barrier.kv(reserve.db);
   const calls = reserveCalls(marks, tell, prng);
-  // What a client has tried waits for its client first: the doubt that counts is that of tries which the cluster asked for.
-  const fromClients = reserveCalls(marks, (event) => (event.kind === "yes" ? undefined : tell(event)), prng);
   const answers: Answers = {
     inDoubt: () => reserve.inDoubt(),
     books: () => reserve.books(),
     rows: ({ after, limit }) => reserve.rows(after, limit),
     try: async ({ gid, branch, epoch, cluster, work }) => {
       const call = { gid, branch, epoch, cluster, participant: name, phase: "try" } as const;
-      const result = await fromClients.call(call, () => reserve.try(call, work));
+      const result = await calls.call(call, () => reserve.try(call, work));
       if (result.kind === "refused") throw new Error(result.detail);
       return null;
     },
@@ -143,6 +142,14 @@ async function reserving(
   };
 }
 
+/** False: somebody else has the port, for a connection of its own perhaps, which ends. */
+function listens(server: Server, host: string, port: number): Promise<boolean> {
+  return new Promise((resolve, reject) => {
+    server.once("error", (error: NodeJS.ErrnoException) => (error.code === "EADDRINUSE" ? resolve(false) : reject(error)));
+    server.listen(port, host, () => resolve(true));
+  });
+}
+
 /**
  * Registered first, because that may fail and be tried again, while nobody may be answered before it is told what the store holds.
  * Coordinators that have found nobody at the address, then or before a restart, are told that somebody is there.
@@ -154,10 +161,6 @@ async function serveCalls(
   handler: (request: IncomingMessage, response: ServerResponse) => void,
 ): Promise<void> {
   await quorate.registerService({ name, url: `http://${host}:${port}/`, kind: "tcc", deadlineMs: SERVICE_DEADLINE_MS });
-  const server = createServer(handler);
-  await new Promise<void>((resolve, reject) => {
-    server.once("error", reject);
-    server.listen(port, host, resolve);
-  });
+  while (!(await listens(createServer(handler), host, port))) await new Promise((resolve) => setTimeout(resolve, PORT_TAKEN_MS));
   void patiently(() => quorate.wakeService(name));
 }

@@ -2,7 +2,7 @@
  * The participants of one run: made, served by processes of their own, funded, and gone at the end.
  */
 import { join } from "node:path";
-import { must, QuorateError } from "../../src/base/index.js";
+import { isQuorateError, must, QuorateError } from "../../src/base/index.js";
 import { isFree } from "../../src/cli/ports.js";
 import { kvPayload } from "../../src/participant/kv/index.js";
 import type { Quorate } from "../../src/index.js";
@@ -30,22 +30,28 @@ export interface ParticipantsOptions {
   readonly observer: Observer;
   /** Appended to every name: on somebody's own cluster nobody else may have it. */
   readonly suffix: string;
+  readonly onProgress: (line: string) => void;
 }
 
-/** Below the ports that the kernel gives to whoever asks for any: a service must find its own again after it was killed. */
-const SERVICE_PORTS = { first: 17_400, count: 200 } as const;
+/**
+ * Below the ports that the kernel gives to whoever asks for any, and none that a cluster of this program takes (src/cli/ports.ts): a
+ * service must find its own again after it was killed.
+ */
+const SERVICE_PORTS = { first: 8_800, count: 200 } as const;
+const REMOVAL = { tries: 20, everyMs: 250 } as const;
 
 /**
  * Resolves when the leader has all of them and every account holds its balance. Throws RangeError for a service that the cluster cannot
  * be expected to reach.
  */
 export async function openParticipants(options: ParticipantsOptions): Promise<Participants> {
-  const { wishes, cluster, client, duplicatesSeed, observer, suffix } = options;
+  const { wishes, cluster, client, duplicatesSeed, observer, suffix, onProgress } = options;
   const dir = newRunFolder("participants");
   const list: Resource[] = [];
   const close = async (): Promise<void> => {
+    // While they still run: what is owed to them has to be settled first.
+    for (const { name, kind } of list) if (kind === "tcc-service") await removeService(client, name, onProgress);
     for (const each of list) await each.close();
-    for (const { name, kind } of list) if (kind === "tcc-service") await client.removeService(name).catch(() => undefined);
     removeRunFolder(dir);
   };
   try {
@@ -69,6 +75,22 @@ export async function openParticipants(options: ParticipantsOptions): Promise<Pa
     throw error;
   }
   return { list, logFiles: list.map(({ name }) => join(dir, `${name}.log`)), close };
+}
+
+/** Tries for a bounded time, and says what it had to leave. */
+async function removeService(client: Quorate, name: string, onProgress: (line: string) => void): Promise<void> {
+  for (let tries = 1; ; tries++) {
+    try {
+      return await client.removeService(name, { timeoutMs: REMOVAL.everyMs * REMOVAL.tries });
+    } catch (error) {
+      if (!isQuorateError(error)) throw error;
+      // It was never registered, or the cluster is gone.
+      if (error.code === "QUORATE_INVALID_ARGUMENT" || error.code === "QUORATE_CLOSED") return;
+      if (error.code !== "QUORATE_WRONG_STATE" || tries === REMOVAL.tries)
+        return onProgress(`the service ${name} is still registered (\`quorate service rm ${name}\` removes it): ${error.message}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, REMOVAL.everyMs));
+  }
 }
 
 async function makeResource(kind: ResourceKind, options: ResourceOptions, cluster: ClusterUnderTest): Promise<Resource> {

@@ -31,11 +31,9 @@ export function reserveResource(
     process,
     database: undefined,
     branchKind: "tcc",
-    payload: (work) => servicePayload(reserveWork(work, true)),
+    payload: (work) => servicePayload(reserveWork(work)),
     bring: async (tx, work) => {
-      await tx.try(name, ({ gid, branch, epoch, cluster }) =>
-        process.ask("try", { gid, branch, epoch, cluster, work: reserveWork(work, false) }),
-      );
+      await tx.try(name, ({ gid, branch, epoch, cluster }) => process.ask("try", { gid, branch, epoch, cluster, work: reserveWork(work) }));
     },
     start: () => Promise.resolve(),
     touchAll: () => servicePayload(TOUCH_ALL),
@@ -43,6 +41,13 @@ export function reserveResource(
     ledger: async function* () {
       for (let after: BranchRef | undefined; ;) {
         const page = await process.ask("rows", { after, limit: PAGE });
+        for (const { gid, branch, tries, confirms, cancels } of page)
+          if (tries > 1 || confirms + cancels > 1)
+            observer.problem(
+              name,
+              "duplicate",
+              `${gid}/${branch} was tried ${tries}, confirmed ${confirms} and cancelled ${cancels} times`,
+            );
         const confirmed = page.filter(({ listed, confirms }) => listed && confirms > 0);
         if (confirmed.length > 0)
           yield confirmed.map(({ gid, branch, confirms }) => ({ participant: name, gid, branch, effects: confirms }));

@@ -14,8 +14,6 @@ export interface ReserveWork {
   readonly moves: readonly { readonly account: number; readonly delta: number }[];
   /** To be refused. */
   readonly doomed: boolean;
-  /** The cluster calls this try, and not its client. */
-  readonly asked: boolean;
   /** It stands in the ledger. */
   readonly listed: boolean;
 }
@@ -29,12 +27,14 @@ interface Account {
 }
 
 interface Branch extends Pick<ReserveWork, "moves" | "listed"> {
+  readonly tries: number;
   readonly confirms: number;
   readonly cancels: number;
 }
 
 export interface ReserveRow extends BranchRef {
   readonly listed: boolean;
+  readonly tries: number;
   readonly confirms: number;
   readonly cancels: number;
 }
@@ -56,15 +56,14 @@ const OPEN = "open/";
 /** Sorts after every key that is written here. */
 const END = "\uffff";
 
-export function reserveWork({ move, doomed }: Work, asked: boolean): ReserveWork {
-  return { moves: move === undefined ? [] : [move], doomed, asked, listed: true };
+export function reserveWork({ move, doomed }: Work): ReserveWork {
+  return { moves: move === undefined ? [] : [move], doomed, listed: true };
 }
 
 /** Every account by nothing. */
 export const TOUCH_ALL: ReserveWork = {
   moves: Array.from({ length: ACCOUNTS }, (_, account) => ({ account, delta: 0 })),
   doomed: false,
-  asked: true,
   listed: false,
 };
 
@@ -84,9 +83,10 @@ export class ReserveStore {
     return new ReserveStore(db, refusal);
   }
 
-  async try(ref: BranchRef, { moves, doomed, asked, listed }: ReserveWork): Promise<readonly LevelOperation[]> {
+  async try(ref: BranchRef, { moves, doomed, listed }: ReserveWork): Promise<readonly LevelOperation[]> {
     if (doomed) throw this.#refusal("refused, as it was asked to be");
-    const row: Branch = { moves, listed, confirms: 0, cancels: 0 };
+    const before = await this.#row(ref);
+    const row: Branch = { moves, listed, confirms: 0, cancels: 0, ...before, tries: (before?.tries ?? 0) + 1 };
     return [
       ...(await this.#change(moves, ({ balance, frozen, announced }, { account, delta }) => {
         if (balance + Math.min(delta, 0) < 0) throw this.#refusal(`account ${account} cannot pay ${-delta}`);
@@ -97,7 +97,7 @@ export class ReserveStore {
         };
       })),
       { type: "put", key: ROW + nameOf(ref), value: row },
-      { type: "put", key: OPEN + nameOf(ref), value: asked },
+      { type: "put", key: OPEN + nameOf(ref), value: true },
     ];
   }
 
@@ -121,10 +121,10 @@ export class ReserveStore {
     return [...changes, ...ended(ref, { ...row, cancels: row.cancels + 1 })];
   }
 
-  /** Tried because the cluster asked for it, and neither confirmed nor cancelled: in doubt. */
+  /** Tried, and neither confirmed nor cancelled. */
   async inDoubt(): Promise<readonly BranchRef[]> {
-    const open = await this.db.iterator({ gte: OPEN, lt: OPEN + END }).all();
-    return open.flatMap(([key, asked]) => (asked === true ? [refOf(key.slice(OPEN.length))] : []));
+    const open = await this.db.keys({ gte: OPEN, lt: OPEN + END }).all();
+    return open.map((key) => refOf(key.slice(OPEN.length)));
   }
 
   async books(): Promise<ReserveBooks> {
@@ -133,22 +133,33 @@ export class ReserveStore {
     return {
       total: sum(({ balance, frozen }) => balance + frozen),
       lowest: Math.min(...accounts.map(({ balance }) => balance)),
-      reserved: sum(({ frozen, announced }) => frozen + announced),
+      // What was given back twice does not make up for what is stuck.
+      reserved: sum(({ frozen, announced }) => Math.abs(frozen) + Math.abs(announced)),
       held: accounts.filter(({ frozen, announced }) => frozen !== 0 || announced !== 0).length,
-      open: (await this.db.keys({ gte: OPEN, lt: OPEN + END }).all()).length,
+      open: (await this.inDoubt()).length,
     };
   }
 
   async rows(after: BranchRef | undefined, limit: number): Promise<readonly ReserveRow[]> {
     const gt = after === undefined ? ROW : ROW + nameOf(after);
     const rows = (await this.db.iterator({ gt, lt: ROW + END, limit }).all()) as [string, Branch][];
-    return rows.map(([key, { listed, confirms, cancels }]) => ({ ...refOf(key.slice(ROW.length)), listed, confirms, cancels }));
+    return rows.map(([key, { listed, tries, confirms, cancels }]) => ({
+      ...refOf(key.slice(ROW.length)),
+      listed,
+      tries,
+      confirms,
+      cancels,
+    }));
   }
 
   async #tried(ref: BranchRef): Promise<Branch> {
-    const row = (await this.db.get(ROW + nameOf(ref))) as Branch | undefined;
+    const row = await this.#row(ref);
     if (row === undefined) throw new Error(`the branch ${nameOf(ref)} is settled, and was never tried here`);
     return row;
+  }
+
+  async #row(ref: BranchRef): Promise<Branch | undefined> {
+    return (await this.db.get(ROW + nameOf(ref))) as Branch | undefined;
   }
 
   async #change(

@@ -35,8 +35,7 @@ export interface DatabaseServer {
 }
 
 /** `tcc` is attached, `tcc-service` is called over HTTP. */
-export const RESOURCE_KINDS = ["kv", "postgres", "mariadb", "tcc", "tcc-service"] as const;
-export type ResourceKind = (typeof RESOURCE_KINDS)[number];
+export type ResourceKind = "kv" | "postgres" | "mariadb" | "tcc" | "tcc-service";
 
 /** What is needed to make one, whatever it is. */
 export interface ResourceOptions {

@@ -25,7 +25,8 @@ function step(stage: Stage, slot: number, [committer, aborter, asker]: readonly 
     const gid = clientOf(stage, slot).newGid();
     const voices = prng.shuffle(stage.voices);
     const [one = prng.pick(voices), two = one, three = one] = voices;
-    const branches = participants
+    const branches = prng
+      .shuffle(participants)
       .slice(0, 2)
       .map((each) => askedBranch(each, each.name, each.payload({ gid, branch: each.name, move: undefined, doomed: false })));
     const commit = { kind: "commit", gid, client: "", timeoutMs: TRANSACTION_TIMEOUT_MS, branches, votes: [] } as const;

@@ -55,7 +55,7 @@ function step(stage: Stage, { own, other, process, racer }: Actors): Step {
     if (style === "aborted") return void (await abort());
     if (style === "enlisted") return void ((await commit()) ?? (await abort()));
     // Either the late branch is in the list of the commit's record or the enlistment failed; never is it lost in between.
-    const late = must(participants[0], "a participant");
+    const late = prng.pick(participants);
     const latecomer = askedBranch(late, "late", late.payload({ gid, branch: "late", move: undefined, doomed: false }));
     const [told] = await Promise.all([commit(), enlist(racer, other, gid, latecomer)]);
     // Refused because of the latecomer, or not answered: what is open keeps its branches' locks until somebody ends it.

@@ -26,6 +26,11 @@ function statOf(pid: number): Stat | undefined {
   }
 }
 
+/** See Stat; undefined when there is no such process. */
+export function stateOf(pid: number): string | undefined {
+  return statOf(pid)?.state;
+}
+
 export function childrenOf(pid: number): readonly number[] {
   if (!existsSync("/proc/self/stat")) return [];
   return readdirSync("/proc")

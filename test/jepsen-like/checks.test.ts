@@ -58,7 +58,7 @@ test("without faults on purpose none has to be felt; without transactions regist
 test("a fault that is meant to leave branches in doubt is too thin when nobody had to ask", () => {
   expect(thinnessOf(THICK, { ...MOVES, leavesDoubt: true })).toEqual(["no participant had to ask for an outcome"]);
   expect(thinnessOf({ ...THICK, resolvedByInquiry: 1 }, { ...MOVES, leavesDoubt: true })).toEqual([]);
-  // Who reserves is told, and never asks.
+  // Who reserves is called until it is settled, and seldom asks.
   expect(thinnessOf(THICK, { ...MOVES, leavesDoubt: true, asks: false })).toEqual([]);
 });
 

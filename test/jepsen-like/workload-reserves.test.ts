@@ -45,7 +45,7 @@ async function load(
   const participant: Participant = tcc({
     name: "hotel",
     barrier: reserveCalls(marks, (event) => events.push(event), new Prng("reserves")),
-    try: (call) => store.try(call, { moves: [{ account: 1, delta: -3 }], doomed: false, asked: true, listed: true }),
+    try: (call) => store.try(call, { moves: [{ account: 1, delta: -3 }], doomed: false, listed: true }),
     confirm: (call) => store.confirm(call),
     cancel: (call) => store.cancel(call),
   });
@@ -74,6 +74,7 @@ test("each reserve is confirmed or cancelled once, and a try after its cancel is
   const spent = 3 * (BRANCHES - cancelled);
   expect(await store.books()).toEqual({ total: ACCOUNTS * BALANCE - spent, lowest: BALANCE - spent, reserved: 0, held: 0, open: 0 });
   const rows = await store.rows(undefined, 2 * BRANCHES);
+  expect(rows.every(({ tries }) => tries === 1)).toBe(true);
   expect(rows.filter(({ confirms, cancels }) => confirms === 1 && cancels === 0)).toHaveLength(BRANCHES - cancelled);
   expect(rows.filter(({ confirms }) => confirms !== 1).every(({ cancels, confirms }) => cancels === 1 && confirms === 0)).toBe(true);
   expect(await store.inDoubt()).toEqual([]);
@@ -93,4 +94,6 @@ test("a barrier that forgets what was done is found out", async () => {
   };
   const events = await load(forgetful, (told) => told.some((event) => event.kind === "duplicate" && event.problem !== undefined));
   expect(events.map((event) => (event.kind === "duplicate" ? (event.problem ?? "") : "")).join("\n")).toContain("was done a second time");
+  const rows = await store.rows(undefined, 2 * BRANCHES);
+  expect(rows.some(({ tries, confirms, cancels }) => tries > 1 || confirms + cancels > 1)).toBe(true);
 });
