@@ -44,6 +44,8 @@ export const REAL_MUTANTS = [
         find: "    if (!isTemporary(error)) return sqlMessage(error);\n",
         replace: `    if (!isTemporary(error)) {
       await session.rollback();
+      // Until whoever waited for the connection has begun to use it.
+      await new Promise((resolve) => setImmediate(resolve));
       return sqlMessage(error);
     }
 `,
@@ -52,12 +54,6 @@ export const REAL_MUTANTS = [
         file: "participant/postgres/session.ts",
         find: 'assert(!this.#released, "a connection that was given back is not used");',
         replace: "",
-      },
-      // Without this nobody waits for the connection: new work leaves some to others.
-      {
-        file: "participant/new-work.ts",
-        find: "  if (limit === Infinity) return Infinity;\n",
-        replace: "  if (limit !== undefined) return Infinity;\n",
       },
     ],
   },
